@@ -1,0 +1,195 @@
+"""The object-store port: what the service needs of any store, and what a store may offer beyond it.
+
+Adapters live in one folder per cloud and translate every foreign exception into ``model.errors``:
+
+* a 404 on a key is ``ObjectNotFound``, on a bucket ``BucketNotFound``;
+* a 403 or 401 is ``AccessDenied``, never absence; a 5xx, 429 or time-out that outlasts the adapter's own retries
+  is ``StoreUnavailable``, never absence and never success (L-28);
+* ``ENOSPC`` and quota errors are ``StorageFull``;
+* an error body inside a 200 answer is an error (L-6).
+
+An adapter is safe to use from several threads.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCapabilities:
+    """What a store can do beyond the required operations.
+
+    Attributes:
+        ordered_listing: ``list`` promises ascending byte order of the UTF-8 keys. Readers that merge still check.
+        server_side_copy: ``copy_from`` works when ``can_copy_from`` says so.
+        user_metadata: content type and user metadata of an object are kept.
+        versions: the store keeps older versions of keys (the bucket has versioning on).
+        max_key_bytes: longest key in UTF-8 bytes.
+        max_segment_bytes: longest piece between two slashes, or None for no limit.
+    """
+
+    ordered_listing: bool
+    server_side_copy: bool
+    user_metadata: bool
+    versions: bool = False
+    max_key_bytes: int = 1024
+    max_segment_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store says of one object.
+
+    Attributes:
+        key: the whole key, not escaped.
+        size_bytes: length of the content.
+        modified: the store's own time of the last write, UTC.
+        etag: opaque token that changes with the content, or None. Never called a checksum of the content.
+        version: version id, or None where the store has none.
+        content_type: only from ``stat`` and ``open``; None when the store has none.
+        metadata: user metadata; only from ``stat`` and ``open``.
+        checksum: ``algorithm:value`` as the store gives it (for example ``sha256:…`` in hex), or None.
+        encryption: how the store says it encrypts the object at rest (``AES256``, ``aws:kms``), or None.
+        encryption_key_id: the store's id of that key, or None.
+    """
+
+    key: str
+    size_bytes: int
+    modified: datetime
+    etag: str | None = None
+    version: str | None = None
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    checksum: str | None = None
+    encryption: str | None = None
+    encryption_key_id: str | None = None
+
+
+class ObjectReader(Protocol):
+    """An open object, read forward once, in bounded memory."""
+
+    @property
+    def info(self) -> ObjectInfo:
+        """What the store said when the object was opened."""
+        ...
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, empty only at the end. A short transfer raises ``StoreUnavailable``."""
+        ...
+
+
+@runtime_checkable
+class ObjectStore(Protocol):
+    """One bucket (or directory), all keys relative to it."""
+
+    @property
+    def url(self) -> str:
+        """Where this is, for messages, without secrets (``s3://bucket at http://…``, ``file:///…``)."""
+        ...
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        """What this store can do beyond the required operations."""
+        ...
+
+    def check(self, *, write: bool) -> None:
+        """Prove that the bucket exists and can be listed, and written when ``write``.
+
+        Raises:
+            BucketNotFound: it does not exist.
+            AccessDenied: wrong credentials or a missing right; the message names the operation.
+            StoreUnavailable: it cannot be reached.
+        """
+        ...
+
+    def put(self, key: str, body: bytes, *, create_only: bool = True) -> ObjectInfo:
+        """Write one object whole; after it returns the bytes are durable.
+
+        Raises:
+            AlreadyExists: ``create_only`` and the key is taken. Decided by the store, atomically.
+        """
+        ...
+
+    def put_stream(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        size_bytes: int,
+        create_only: bool = True,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Write one object of any size in bounded memory; nothing is visible until all of it is.
+
+        Raises:
+            AlreadyExists: ``create_only`` and the key is taken.
+            SourceChanged: the chunks do not add up to ``size_bytes``; nothing is left behind.
+        """
+        ...
+
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """Return the content, or the range of ``length`` bytes from ``start`` (short only at the end).
+
+        Raises:
+            ObjectNotFound: certainly absent.
+        """
+        ...
+
+    def open(self, key: str, *, if_match: str | None = None) -> AbstractContextManager[ObjectReader]:
+        """Open an object for reading forward.
+
+        Args:
+            key: the object.
+            if_match: the etag it must still have.
+
+        Raises:
+            ObjectNotFound: certainly absent.
+            SourceChanged: it no longer has the etag ``if_match``.
+        """
+        ...
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Return what the store says of an object, with content type and metadata.
+
+        Raises:
+            ObjectNotFound: certainly absent.
+        """
+        ...
+
+    def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
+        """Yield every object whose key begins with ``prefix``, page by page, in the store's own order.
+
+        Args:
+            prefix: text that need not end at a slash.
+            start_after: yield only keys that are greater in byte order.
+        """
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects in batches; keys that are absent already are no error (L-7)."""
+        ...
+
+    def can_copy_from(self, source: "ObjectStore") -> bool:
+        """Say whether ``copy_from`` can copy out of that store without moving bytes through this process."""
+        ...
+
+    def copy_from(
+        self, source: "ObjectStore", source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
+    ) -> ObjectInfo:
+        """Copy an object inside the store, metadata and content type with it, in several parts where it must.
+
+        The caller has made sure that ``key`` is free (stores have no create-only copy in common).
+
+        Raises:
+            ObjectNotFound: the source is certainly absent.
+            SourceChanged: the source no longer has the etag ``if_match``.
+        """
+        ...
+
+    def now(self) -> datetime:
+        """Return the store's own time in UTC (leases are judged by it, never by the clock of this machine)."""
+        ...

@@ -1,0 +1,181 @@
+"""Every error of the project, in families by who may act on it.
+
+    BackupError
+    ├── TransientError            try again, nothing is broken
+    │   ├── StoreUnavailable      the object store timed out, throttled or answered 5xx
+    │   ├── ServerUnavailable     PostgreSQL cannot be reached right now
+    │   ├── ComponentBusy         another attempt holds the component
+    │   └── CatalogUnavailable    the catalog database cannot be reached (never blocks a backup)
+    ├── PermanentError            a person acts
+    │   ├── ConfigurationError    a site file, an option or an environment variable is wrong
+    │   ├── AccessDenied          credentials are wrong or lack a right
+    │   ├── BucketNotFound        the bucket or directory does not exist
+    │   ├── ObjectNotFound        the object is certainly absent (404; never 403 or 503)
+    │   ├── AlreadyExists         a create-only write found the key taken
+    │   ├── SourceChanged         the object changed between listing and reading
+    │   ├── KeyNotRepresentable   the store cannot hold this key
+    │   ├── StorageFull           no space left in scratch, in a directory store or on the target
+    │   ├── WrongKey              the site's key does not open the repository's data keys
+    │   ├── ToolMissing           a PostgreSQL tool was not found
+    │   ├── ToolTooOld            a PostgreSQL tool is older than the server
+    │   ├── ToolFailed            a PostgreSQL tool ended with an error
+    │   ├── MissingPrivilege      the database role lacks a right
+    │   ├── WindowNotRestorable   a past window cannot be filled honestly
+    │   ├── RecoveryPointNotFound no such backup or recovery point
+    │   ├── TargetNotEmpty        a restore would overwrite something
+    │   ├── RestoreMismatch       what was restored is not what was backed up
+    │   └── Fenced                this attempt was superseded; its commit is refused
+    └── IntegrityError            alarm; never fall back to something else
+        ├── PartCorrupt           a stored object does not have the bytes its manifest promises
+        ├── PartMissing           a stored object that a manifest names is gone
+        ├── ManifestCorrupt       a manifest is unreadable or not the one its log record names
+        ├── LogCorrupt            the commit log has a gap, a broken hash chain or a forged record
+        └── FormatNotSupported    the repository was written by a newer format
+
+Messages are lower case, say what and where, then ``hint: …``. Foreign exceptions are translated where they are
+raised, at the adapter, with ``raise … from error``.
+"""
+
+
+class BackupError(Exception):
+    """Any failure of the service.
+
+    Args:
+        message: what happened and where, lower case, without a final full stop.
+        hint: what a person can do about it.
+        **attributes: ids and places, kept as attributes for callers and structured logs.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, **attributes: object) -> None:
+        super().__init__(f"{message}; hint: {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+        self.attributes = attributes
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with keyword arguments, so that errors cross process borders unharmed."""
+        return (_rebuild, (type(self), self.message, self.hint, self.attributes))
+
+
+def _rebuild(kind: type[BackupError], message: str, hint: str | None, attributes: dict[str, object]) -> BackupError:
+    return kind(message, hint=hint, **attributes)
+
+
+class TransientError(BackupError):
+    """May be retried as it is."""
+
+
+class StoreUnavailable(TransientError):
+    """The object store timed out, throttled or answered 5xx. Never taken for absence (L-28)."""
+
+
+class ServerUnavailable(TransientError):
+    """PostgreSQL cannot be reached right now."""
+
+
+class ComponentBusy(TransientError):
+    """Another live attempt holds the component; the message says who."""
+
+
+class CatalogUnavailable(TransientError):
+    """The catalog cannot be reached; backups go on, the log is the truth."""
+
+
+class PermanentError(BackupError):
+    """Retrying will not help; a person acts."""
+
+
+class ConfigurationError(PermanentError):
+    """A site file, an option or an environment variable is wrong."""
+
+
+class AccessDenied(PermanentError):
+    """Credentials are wrong or lack a right. Never taken for absence (L-28)."""
+
+
+class BucketNotFound(PermanentError):
+    """The bucket or directory does not exist."""
+
+
+class ObjectNotFound(PermanentError):
+    """The object is certainly absent."""
+
+
+class AlreadyExists(PermanentError):
+    """A create-only write found the key taken."""
+
+
+class SourceChanged(PermanentError):
+    """An object changed between listing and reading."""
+
+
+class KeyNotRepresentable(PermanentError):
+    """The store cannot hold this key."""
+
+
+class StorageFull(PermanentError):
+    """No space left where something had to be written."""
+
+
+class WrongKey(PermanentError):
+    """The site's key does not open the repository's data keys."""
+
+
+class ToolMissing(PermanentError):
+    """A PostgreSQL tool was not found."""
+
+
+class ToolTooOld(PermanentError):
+    """A PostgreSQL tool is older than the server (L-29)."""
+
+
+class ToolFailed(PermanentError):
+    """A PostgreSQL tool ended with an error; the message holds its last lines."""
+
+
+class MissingPrivilege(PermanentError):
+    """The database role lacks a right; the hint prints the GRANT."""
+
+
+class WindowNotRestorable(PermanentError):
+    """A past window cannot be filled honestly (L-32); the message names the nearest restorable moments."""
+
+
+class RecoveryPointNotFound(PermanentError):
+    """No such backup or recovery point."""
+
+
+class TargetNotEmpty(PermanentError):
+    """A restore would overwrite something (L-27)."""
+
+
+class RestoreMismatch(PermanentError):
+    """What was restored is not what was backed up."""
+
+
+class Fenced(PermanentError):
+    """This attempt was superseded or ended; its commit is refused (L-3)."""
+
+
+class IntegrityError(BackupError):
+    """Alarm: stored data is not what was promised."""
+
+
+class PartCorrupt(IntegrityError):
+    """A stored object does not have the bytes its manifest promises."""
+
+
+class PartMissing(IntegrityError):
+    """A stored object that a manifest names is gone."""
+
+
+class ManifestCorrupt(IntegrityError):
+    """A manifest is unreadable or not the one its log record names."""
+
+
+class LogCorrupt(IntegrityError):
+    """The commit log has a gap, a broken hash chain or a forged record."""
+
+
+class FormatNotSupported(IntegrityError):
+    """The repository was written in a newer format."""
