@@ -23,6 +23,8 @@
     │   ├── WindowNotRestorable   a past window cannot be filled honestly
     │   ├── RecoveryPointNotFound no such backup or recovery point
     │   ├── TargetNotEmpty        a restore would overwrite something
+    │   ├── RowsDangling          too many rows name files that are missing
+    │   ├── ComponentMissing      a recovery point lacks a component of its window
     │   ├── RestoreMismatch       what was restored is not what was backed up
     │   └── Fenced                this attempt was superseded; its commit is refused
     └── IntegrityError            alarm; never fall back to something else
@@ -147,6 +149,14 @@ class RecoveryPointNotFound(PermanentError):
 
 class TargetNotEmpty(PermanentError):
     """A restore would overwrite something (L-27)."""
+
+
+class RowsDangling(PermanentError):
+    """Too many rows name files that are missing; the recovery point is not promised (R-26)."""
+
+
+class ComponentMissing(PermanentError):
+    """A recovery point cannot be bound, because a component of its window was not captured."""
 
 
 class RestoreMismatch(PermanentError):

@@ -30,7 +30,7 @@ from lc2_backup_dagster.repository.manifest import (
     encode_manifest,
     stream_entry,
 )
-from lc2_backup_dagster.repository.parts import PART_BYTES, Part, Stream, StreamWriter, SupportsRead, put_sealed
+from lc2_backup_dagster.repository.parts import Part, Stream, StreamWriter, SupportsRead, WriteOptions, put_sealed
 from lc2_backup_dagster.repository.record import Initiator, RecordType
 from lc2_backup_dagster.repository.sealing import CIPHER, Sealer
 
@@ -70,6 +70,7 @@ class AttemptContext:
     log: CommitLog
     sealer: Sealer
     clock: Clock
+    options: WriteOptions
 
 
 class Attempt:
@@ -163,17 +164,15 @@ class Attempt:
                 writer.write(data)
         return writer.stream
 
-    def stream_writer(
-        self, name: str, *, on_part: Callable[[Part], None] | None = None, part_bytes: int = PART_BYTES
-    ) -> StreamWriter:
+    def stream_writer(self, name: str, *, on_part: Callable[[Part], None] | None = None) -> StreamWriter:
         """Return a writer for a producer that pushes."""
         return StreamWriter(
             self._context.store,
             self._context.sealer,
             prefix=self.prefix,
             name=name,
+            options=self._context.options,
             on_part=on_part,
-            part_bytes=part_bytes,
         )
 
     def put_sealed(self, key: str, plain: bytes) -> Part:

@@ -32,7 +32,14 @@ class Keyring:
 
 
 def open_keyring(
-    store: ObjectStore, site: SiteId, *, repository_id: str, wrapper: KeyWrapper | None, clock: Clock, create: bool
+    store: ObjectStore,
+    site: SiteId,
+    *,
+    repository_id: str,
+    wrapper: KeyWrapper | None,
+    clock: Clock,
+    create: bool,
+    compression_level: int = 3,
 ) -> Keyring:
     """Unwrap the site's data keys; make the first one when there is none and ``create`` says so.
 
@@ -45,6 +52,7 @@ def open_keyring(
         wrapper: the key-encryption key, or None where the site turned encryption off.
         clock: gives the creation time.
         create: whether a first key may be made (a reader must not).
+        compression_level: level of zstd.
 
     Raises:
         WrongKey: the wrapper does not open a key of this site; nothing was written.
@@ -57,7 +65,7 @@ def open_keyring(
                 f"site {site} has encrypted backups, but its encryption is turned off",
                 hint="turn encryption on again and name its key; backups already written stay encrypted",
             )
-        return Keyring(ZstdSealer(), {})
+        return Keyring(ZstdSealer(compression_level), {})
     if not stored:
         if not create:
             raise ConfigurationError(f"site {site} has no data keys in {store.url}", hint="no backup was made yet")
@@ -69,6 +77,7 @@ def open_keyring(
         repository_id=repository_id,
         primitives={each["key_id"]: _primitive(each["secret"]["streaming_aead"]) for each in opened},
         key_id=newest["key_id"],
+        level=compression_level,
     )
     return Keyring(sealer, {each["key_id"]: base64.b64decode(each["secret"]["log_hmac"]) for each in opened})
 

@@ -19,9 +19,26 @@ from lc2_backup_dagster.repository.canonical import sha256
 from lc2_backup_dagster.repository.layout import part_key
 from lc2_backup_dagster.repository.sealing import Sealer
 
-PART_BYTES = 8 * 1024 * 1024
-IN_FLIGHT = 3
 _TRIES = 5
+_SAMPLED_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How streams are written.
+
+    Attributes:
+        part_bytes: length of a part before compression.
+        in_flight: parts sealed and put at once; memory is about five times ``part_bytes`` for each.
+        read_back_all: whether every part is read back and decoded before the commit, or one in ten and the first.
+    """
+
+    part_bytes: int = 8 * 1024 * 1024
+    in_flight: int = 3
+    read_back_all: bool = True
+
+
+DEFAULT_OPTIONS = WriteOptions()
 
 
 class SupportsRead(Protocol):
@@ -67,8 +84,15 @@ class Stream:
         return sum(part.stored_bytes for part in self.parts)
 
 
-def put_sealed(store: ObjectStore, sealer: Sealer, key: str, plain: bytes) -> Part:
+def put_sealed(store: ObjectStore, sealer: Sealer, key: str, plain: bytes, *, check: bool = True) -> Part:
     """Seal, write and read back one object; repeated while the store is unavailable, up to five times.
+
+    Args:
+        store: where to.
+        sealer: the site's sealer.
+        key: the object's key.
+        plain: its content.
+        check: whether it is read back.
 
     After it returns the object was read back, decrypted, decompressed and compared (L-21). An object that is there
     already is accepted only when it holds the same plain bytes.
@@ -85,6 +109,8 @@ def put_sealed(store: ObjectStore, sealer: Sealer, key: str, plain: bytes) -> Pa
             except AlreadyExists:
                 # A repeated put whose first answer was lost, or a file part that an ended attempt left behind.
                 return read_back(store, sealer, key, expected=None, plain_sha256=part.plain_sha256)
+            if not check:
+                return part
             return read_back(store, sealer, key, expected=part, plain_sha256=part.plain_sha256)
         except StoreUnavailable:
             if attempt == _TRIES - 1:
@@ -115,7 +141,7 @@ def read_back(store: ObjectStore, sealer: Sealer, key: str, *, expected: Part | 
 
 
 class StreamWriter:
-    """Cuts what is written into parts and stores them, at most ``IN_FLIGHT`` at once; a context manager.
+    """Cuts what is written into parts and stores them, some at once; a context manager.
 
     Leaving it normally waits for the last part; leaving it by an exception lets running puts end and keeps nothing
     promised: the objects are garbage of an attempt that never commits.
@@ -125,6 +151,7 @@ class StreamWriter:
         sealer: the site's sealer.
         prefix: the backup's folder.
         name: the stream's name.
+        options: sizes and checks.
         on_part: called after each part, from worker threads.
     """
 
@@ -135,20 +162,20 @@ class StreamWriter:
         *,
         prefix: str,
         name: str,
+        options: WriteOptions = DEFAULT_OPTIONS,
         on_part: Callable[[Part], None] | None = None,
-        part_bytes: int = PART_BYTES,
     ) -> None:
         self._store = store
         self._sealer = sealer
         self._prefix = prefix
         self._name = name
         self._on_part = on_part
-        self._part_bytes = part_bytes
+        self._options = options
         self._buffer = bytearray()
         self._running: deque[Future[Part]] = deque()
         self._parts: list[Part] = []
         self._count = 0
-        self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix=f"part-{name}")
+        self._pool = ThreadPoolExecutor(options.in_flight, thread_name_prefix=f"part-{name}")
         self._stream: Stream | None = None
 
     @property
@@ -166,10 +193,10 @@ class StreamWriter:
         """
         view = memoryview(data)
         while len(view) > 0:
-            room = self._part_bytes - len(self._buffer)
+            room = self._options.part_bytes - len(self._buffer)
             self._buffer += view[:room]
             view = view[room:]
-            if len(self._buffer) == self._part_bytes:
+            if len(self._buffer) == self._options.part_bytes:
                 self._cut()
 
     def __enter__(self) -> Self:
@@ -189,7 +216,7 @@ class StreamWriter:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _cut(self) -> None:
-        while len(self._running) >= IN_FLIGHT:
+        while len(self._running) >= self._options.in_flight:
             self._collect()
         # The buffer changes hands instead of being copied; Tink and zstd take bytes only.
         plain, self._buffer = bytes(self._buffer), bytearray()
@@ -200,7 +227,8 @@ class StreamWriter:
         self._parts.append(self._running.popleft().result())
 
     def _put(self, number: int, plain: bytes) -> Part:
-        part = put_sealed(self._store, self._sealer, part_key(self._prefix, self._name, number), plain)
+        check = self._options.read_back_all or number == 0 or random.random() < _SAMPLED_SHARE  # noqa: S311
+        part = put_sealed(self._store, self._sealer, part_key(self._prefix, self._name, number), plain, check=check)
         if self._on_part:
             self._on_part(part)
         return part

@@ -16,7 +16,7 @@ from lc2_backup_dagster.repository.keyring import open_keyring
 from lc2_backup_dagster.repository.log import CommitLog
 from lc2_backup_dagster.repository.manifest import Manifest, decode_manifest
 from lc2_backup_dagster.repository.marker import open_marker
-from lc2_backup_dagster.repository.parts import Part
+from lc2_backup_dagster.repository.parts import DEFAULT_OPTIONS, Part, WriteOptions
 from lc2_backup_dagster.repository.reading import StreamReader, read_sealed
 from lc2_backup_dagster.repository.record import Initiator, Record, RecordType
 
@@ -125,6 +125,8 @@ def open_site_repository(
     wrapper: KeyWrapper | None,
     create: bool,
     clock: Clock | None = None,
+    options: WriteOptions = DEFAULT_OPTIONS,
+    compression_level: int = 3,
 ) -> SiteRepository:
     """Open a site's part of the repository in a store.
 
@@ -136,6 +138,8 @@ def open_site_repository(
         wrapper: the site's key-encryption key, or None where encryption is off.
         create: whether a new repository or a first key may be made.
         clock: stamps records.
+        options: how streams are written.
+        compression_level: level of zstd.
 
     Raises:
         WrongKey: the key does not open the site's data keys.
@@ -144,7 +148,15 @@ def open_site_repository(
     """
     clock = clock or SystemClock()
     repository_id = open_marker(store, clock=clock, create=create)
-    keyring = open_keyring(store, site, repository_id=repository_id, wrapper=wrapper, clock=clock, create=create)
+    keyring = open_keyring(
+        store,
+        site,
+        repository_id=repository_id,
+        wrapper=wrapper,
+        clock=clock,
+        create=create,
+        compression_level=compression_level,
+    )
     log = CommitLog(
         store,
         site,
@@ -153,4 +165,4 @@ def open_site_repository(
         key_id=keyring.sealer.key_id,
         log_keys=keyring.log_keys,
     )
-    return SiteRepository(AttemptContext(store, site, repository_id, log, keyring.sealer, clock))
+    return SiteRepository(AttemptContext(store, site, repository_id, log, keyring.sealer, clock, options))

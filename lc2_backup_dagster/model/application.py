@@ -1,0 +1,75 @@
+"""The port an application implements: what the service must know of Liferay, Drupal or Bloomreach to back it up.
+
+Values only; nothing here or in an implementation reads or writes anything. An application is one folder in
+``applications/`` and one line in ``applications/registry.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class FileReference:
+    """One database row that names a file: a record of the stream that ``file_reference_sql`` yields.
+
+    Attributes:
+        key: the object's key below the file source's prefix.
+        row_id: what identifies the row to a person, for example ``dlfileversion.fileversionid=40112``.
+        size_bytes: the size the row promises, or None where the row does not say.
+    """
+
+    key: str
+    row_id: str
+    size_bytes: int | None
+
+
+@runtime_checkable
+class Application(Protocol):
+    """One kind of application."""
+
+    @property
+    def kind(self) -> str:
+        """The word in a site file's ``application.kind``."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The product's own name, for people."""
+        ...
+
+    @property
+    def files_word(self) -> str:
+        """What the application calls its files; the last segment of their asset key."""
+        ...
+
+    @property
+    def generated_globs(self) -> Sequence[str]:
+        """Globs of exactly the files that the application makes again by itself (``excludeGeneratedFiles``)."""
+        ...
+
+    @property
+    def default_excludes(self) -> Sequence[str]:
+        """Globs left out unless the site file's ``files.exclude`` says otherwise."""
+        ...
+
+    @property
+    def default_dump_excludes(self) -> Sequence[str]:
+        """Patterns of tables (as ``pg_dump --exclude-table-data`` reads them) whose rows dumps leave out."""
+        ...
+
+    @property
+    def after_restore_notes(self) -> Sequence[str]:
+        """What a person still has to do when a restore has ended."""
+        ...
+
+    @property
+    def file_reference_sql(self) -> str | None:
+        """A query for every row that names a file, or None where the database names none.
+
+        Run it in the snapshot of the dump. Its columns are those of ``FileReference``, ``key text``,
+        ``row_id text``, ``size_bytes bigint``, ordered by ``key COLLATE "C"`` (the order of UTF-8 bytes) and then
+        by ``row_id``, so that it merges with a sorted file manifest in bounded memory. Two rows may name one key.
+        Tables are found through the connection's ``search_path``.
+        """
+        ...

@@ -1,0 +1,167 @@
+"""Bind database and files of one window into one recovery point that fits together (R-26).
+
+The dump's snapshot is the point's moment. Files that were listed after it hold every file that a row names, but for
+those deleted in between; the rows that name files were read in the dump's own snapshot, and are joined here with the
+file manifest, both as sorted streams.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lc2_backup_dagster.engines.files.matching import match_rows
+from lc2_backup_dagster.engines.postgres.dump import REFERENCES_STREAM
+from lc2_backup_dagster.model.application import FileReference
+from lc2_backup_dagster.model.clock import from_text
+from lc2_backup_dagster.model.errors import ComponentMissing, ManifestCorrupt, RowsDangling
+from lc2_backup_dagster.model.site import BackupKind, Component
+from lc2_backup_dagster.model.window import Moment, Window
+from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.checks import files_match_rows
+from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.repository.attempt import ManifestDraft
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.manifest import Manifest
+from lc2_backup_dagster.repository.reading import StreamReader
+from lc2_backup_dagster.repository.record import Initiator
+from lc2_backup_dagster.repository.site import SiteRepository
+
+_NO_WAL = "no WAL is archived for this site, so a base backup cannot be rolled forward to the moment; restore the dump"
+
+
+def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Initiator) -> Captured:
+    """Bind the newest fitting dump and files of a window and commit the recovery point.
+
+    A past window may be bound too: its members were captured inside it, nothing of today enters.
+
+    Raises:
+        ComponentMissing: the window holds no dump, or no files that were listed after a dump.
+        RowsDangling: more rows than the site allows name files that are missing; nothing was committed.
+        BackupError: everything the repository raises.
+    """
+    repository = context.open_repository(True)
+    dump, files = _members(context, repository, window)
+    dump_manifest = repository.manifest(dump.backup_id)
+    with repository.begin(
+        Component.RECOVERY_POINT,
+        window=window.key,
+        initiator=initiator,
+        bases=[dump.backup_id, files.backup_id],
+    ) as attempt:
+        match = _match(context, repository, dump_manifest, files)
+        outcome = files_match_rows(match, dangling_limit_share=context.limits.dangling_rows_share) if match else None
+        if outcome and not outcome.passed:
+            raise RowsDangling(
+                f"recovery point of {context.site} for {window.key} is refused: {outcome.message}",
+                hint="look at the sample; was the file source changed while the backup ran, or is it the wrong one?",
+                dangling_sample=match["dangling"][:10] if match else [],
+            )
+        moment = dump_manifest.moment
+        backup = attempt.commit(
+            ManifestDraft(
+                kind=BackupKind.BINDING,
+                moment=Moment(
+                    from_text(moment.restorable_from), from_text(moment.restorable_until), moment.lsn, moment.timeline
+                ),
+                window=window.key,
+                strategy=("binding", "database dump and files of one window, files listed after the dump's snapshot"),
+                streams=(),
+                details={
+                    "members": {
+                        str(member.component): {
+                            "backup_id": member.backup_id,
+                            "manifest_sha256": member.manifest_sha256,
+                        }
+                        for member in (dump, files)
+                    },
+                    "physical": _physical(repository, dump_manifest),
+                    "row_match": match,
+                    "after_restore": list(context.application.after_restore_notes),
+                },
+                summary=_summary(dump, files, match),
+            )
+        )
+    return Captured(backup, repository.manifest(backup.backup_id), window)
+
+
+def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
+    """Return the recovery points whose members are all still kept, oldest first."""
+    kept = {each.backup_id for each in repository.backups()}
+    return [
+        point
+        for point in repository.backups(Component.RECOVERY_POINT)
+        if set(point.summary.get("member_ids", [])) <= kept
+    ]
+
+
+def _members(
+    context: SiteContext, repository: SiteRepository, window: Window
+) -> tuple[CommittedBackup, CommittedBackup]:
+    dumps = [each for each in repository.backups(Component.DATABASE_DUMP) if each.window == window.key]
+    for files in reversed([each for each in repository.backups(Component.FILES) if each.window == window.key]):
+        listed = from_text(files.summary["restorable_from"])
+        fitting = [dump for dump in dumps if from_text(dump.summary["restorable_until"]) <= listed]
+        if fitting:
+            return fitting[-1], files
+    word = context.application.files_word
+    missing = "database_dump" if not dumps else f"{word} captured after the dump"
+    raise ComponentMissing(
+        f"window {window.key} of {context.site} has no {missing}",
+        hint="materialize database_dump and then " + word + " of this window, while it is open",
+        window=window.key,
+    )
+
+
+def _match(
+    context: SiteContext, repository: SiteRepository, dump: Manifest, files: CommittedBackup
+) -> dict[str, Any] | None:
+    if REFERENCES_STREAM not in dump.streams:
+        return None
+    with (
+        repository.open_stream(dump, REFERENCES_STREAM) as reader,
+        file_entries(repository, files.backup_id) as entries,
+    ):
+        # A file the site leaves out on purpose is not missing.
+        references = (each for each in _references(reader) if context.files.is_selected(each.key))
+        return asdict(match_rows(references, entries, is_generated=context.files.is_generated))
+
+
+def _references(reader: StreamReader) -> Iterator[FileReference]:
+    """Read the rows that the dump's snapshot named, in the order of their keys."""
+    rest = b""
+    while piece := reader.read(1 << 20):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            row = json.loads(line)
+            yield FileReference(row["key"], row["row_id"], row["size_bytes"])
+    if rest:
+        raise ManifestCorrupt(f"{REFERENCES_STREAM} of a dump ends in the middle of a line")
+
+
+def _physical(repository: SiteRepository, dump: Manifest) -> dict[str, Any]:
+    bases: Sequence[CommittedBackup] = repository.backups(Component.DATABASE)
+    before = [
+        base for base in bases if from_text(base.summary["restorable_until"]) <= from_text(dump.moment.restorable_until)
+    ]
+    return {
+        "base": before[-1].backup_id if before else None,
+        "reaches_moment": False,
+        "reason": _NO_WAL if before else "no base backup was taken before the moment",
+    }
+
+
+def _summary(dump: CommittedBackup, files: CommittedBackup, match: dict[str, Any] | None) -> dict[str, Any]:
+    members = (dump, files)
+    summary: dict[str, Any] = {
+        "member_ids": [member.backup_id for member in members],
+        "partial": bool(files.summary.get("partial")),
+        "plain_bytes": dump.summary["plain_bytes"] + files.summary.get("logical_bytes", 0),
+        "stored_bytes": sum(member.summary["stored_bytes"] for member in members),
+        "objects": files.summary.get("objects", 0),
+        "tables": dump.summary.get("tables"),
+    }
+    if match:
+        summary |= {"rows": match["rows"], "dangling": match["dangling_count"], "orphans": match["orphan_count"]}
+    return summary

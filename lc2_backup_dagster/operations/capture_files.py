@@ -1,0 +1,135 @@
+"""Capture the files of a site: only what changed since the last backup is moved."""
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+
+from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, capture_files
+from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, Protection, decode_entries
+from lc2_backup_dagster.engines.files.ports import Progress
+from lc2_backup_dagster.engines.files.transfer import Limits
+from lc2_backup_dagster.model.site import BackupKind, Component
+from lc2_backup_dagster.model.window import Window, WindowLength
+from lc2_backup_dagster.operations.captured import Captured, moments
+from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.operations.windows import require_filled, require_open
+from lc2_backup_dagster.repository.attempt import ManifestDraft
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.record import Initiator
+from lc2_backup_dagster.repository.site import SiteRepository
+
+_SAMPLE = 100
+
+
+def capture_site_files(
+    context: SiteContext,
+    *,
+    window: Window,
+    asked_at: datetime,
+    initiator: Initiator,
+    progress: Progress | None = None,
+) -> Captured:
+    """Capture every file of the site and commit it as the backup of a window.
+
+    The newest committed backup of the files is the base: its objects are shared, and it is named in ``begin`` so that
+    a purge keeps them. A run that was killed is resumed: what it had copied is not copied again.
+
+    Raises:
+        WindowNotRestorable: the window is past, or the listing began outside it (the backup is kept then).
+        BackupError: everything engine and repository raise; nothing half-done is listed.
+    """
+    repository = context.open_repository(True)
+    earlier = repository.backups(Component.FILES)
+    require_open(window, asked_at=asked_at, what=f"{context.site}/{Component.FILES}", restorable=moments(earlier))
+    base = _base(repository, earlier, context.files.source_id)
+    attempt = repository.begin(
+        Component.FILES,
+        window=window.key,
+        initiator=initiator,
+        bases=[base.backup_id] if base else [],
+    )
+    with attempt, ExitStack() as stack:
+        previous: Iterable[FileEntry] = ()
+        if base:
+            previous = stack.enter_context(file_entries(repository, base.backup_id))
+        captured = capture_files(
+            attempt,
+            repository,
+            FileSource(
+                store=context.files.store,
+                source_id=context.files.source_id,
+                include=context.files.is_selected,
+                protection_of=lambda key: Protection(context.files.protection_of(key)),
+            ),
+            previous=previous,
+            scratch=context.database.scratch_directory,
+            limits=Limits(max_concurrency=context.files.max_concurrency),
+            progress=progress,
+        )
+        actual = Window.around(captured.moment.restorable_from, length=WindowLength.DAILY)
+        backup = attempt.commit(_draft(captured, base=base, source_id=context.files.source_id, window=actual))
+    require_filled(
+        window,
+        captured.moment.restorable_from,
+        what=f"{context.site}/{Component.FILES}",
+        backup_id=backup.backup_id,
+        actual=actual,
+    )
+    return Captured(backup, repository.manifest(backup.backup_id), actual)
+
+
+@contextmanager
+def file_entries(repository: SiteRepository, backup_id: str) -> Generator[Iterator[FileEntry]]:
+    """Open the file entries of a backup, sorted by key, read as a stream."""
+    with repository.open_stream(repository.manifest(backup_id), STREAM) as reader:
+        yield decode_entries(reader, name=f"files of {backup_id}")
+
+
+def _base(repository: SiteRepository, earlier: list[CommittedBackup], source_id: str) -> CommittedBackup | None:
+    newest = earlier[-1] if earlier else None
+    if newest is None:
+        return None
+    # Identities hold the source's id: a backup of another source shares nothing.
+    return newest if newest.summary.get("source_id") == source_id else None
+
+
+def _draft(captured: FilesCapture, *, base: CommittedBackup | None, source_id: str, window: Window) -> ManifestDraft:
+    counts = captured.counts
+    if base is None:
+        strategy = ("full", "no earlier backup of this source to stand on")
+    else:
+        strategy = ("incremental", f"only what changed since {base.backup_id} was copied")
+    return ManifestDraft(
+        kind=BackupKind.INCREMENTAL if base else BackupKind.FULL,
+        parent=base.backup_id if base else None,
+        moment=captured.moment,
+        window=window.key,
+        strategy=strategy,
+        streams=captured.streams,
+        details={
+            "source_id": source_id,
+            "partial": captured.partial,
+            "listing_ordered": captured.listing_ordered,
+            "damaged_journals": list(captured.damaged_journals),
+            "unreadable": [list(sample) for sample in counts.unreadable.samples[:_SAMPLE]],
+            "vanished": [list(sample) for sample in counts.vanished.samples[:_SAMPLE]],
+        },
+        summary={
+            "source_id": source_id,
+            "partial": captured.partial,
+            "objects": counts.objects,
+            "logical_bytes": counts.size_bytes,
+            "added": counts.added,
+            "changed": counts.changed,
+            "changed_objects": counts.added + counts.changed,
+            "removed": counts.removed,
+            "unchanged": counts.unchanged,
+            "resumed": counts.resumed,
+            "copied_bytes": counts.copied_bytes,
+            "copied_stored_bytes": counts.stored_bytes,
+            "excluded": captured.excluded,
+            "unreadable": counts.unreadable.count,
+            "vanished": counts.vanished.count,
+            "unencrypted_objects": counts.store_copies_unencrypted,
+        },
+    )

@@ -1,0 +1,162 @@
+"""What is checked of a backup that was just committed, as plain outcomes. Pure.
+
+Whatever would make a promise false was verified before the commit and stopped it; a check here reports it with its
+numbers, or judges what only history can judge.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.manifest import Manifest
+
+_COMPARED = 14
+_ENOUGH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one check.
+
+    Attributes:
+        name: of the check.
+        passed: whether it is as promised.
+        blocking: whether a failure must keep later steps from building on it; otherwise it warns.
+        message: what was found, for people.
+        facts: numbers and samples, JSON values.
+    """
+
+    name: str
+    passed: bool
+    message: str
+    blocking: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def checksums(captured: Captured, *, read_back_all: bool) -> Outcome:
+    """Tell how many parts were read back and compared by SHA-256 before the commit."""
+    parts = sum(len(stream.parts) for stream in captured.manifest.all_streams())
+    pending = _number(captured.backup.summary, "sha256_pending")
+    how = "every part was" if read_back_all else "a sample of the parts was"
+    message = f"{how} read back, decoded and compared by SHA-256 before the commit"
+    if pending:
+        message += f"; {pending} files copied by the store are still to be read (their SHA-256 is pending)"
+    return Outcome(
+        "checksums",
+        passed=True,
+        message=message,
+        facts={"parts": parts, "stored_bytes": captured.manifest.stored_bytes, "sha256_pending": pending},
+    )
+
+
+def encrypted(captured: Captured, *, required: bool) -> Outcome:
+    """Judge whether everything stored is encrypted at rest: by us, or by the store as it says itself."""
+    manifest = captured.manifest
+    unencrypted = _number(captured.backup.summary, "unencrypted_objects")
+    by_us = manifest.encryption is not None
+    if not by_us and required:
+        return Outcome("encrypted", passed=False, message="the site asks for encryption, but the backup has none")
+    if unencrypted:
+        return Outcome(
+            "encrypted",
+            passed=False,
+            blocking=False,
+            message=f"{unencrypted} files were copied by the store, which reports no encryption at rest for them; "
+            "turn on the bucket's default encryption, or protect them with 'client'",
+            facts={"unencrypted_objects": unencrypted},
+        )
+    how = f"{manifest.encryption.cipher}, data key {manifest.encryption.key_id}" if manifest.encryption else "off"
+    return Outcome("encrypted", passed=by_us or not required, message=f"encryption by the service: {how}")
+
+
+def size_is_plausible(captured: Captured, earlier: Sequence[CommittedBackup], *, change_ratio: float) -> Outcome:
+    """Compare the size with the site's own history; a collapse or an explosion warns.
+
+    Args:
+        captured: the new backup.
+        earlier: committed backups of the component, oldest first; those of another kind are left out.
+        change_ratio: largest unsuspicious change against the median, 0.5 for half.
+    """
+    size = _size(captured.backup)
+    sizes = [_size(each) for each in earlier if each.kind is captured.backup.kind][-_COMPARED:]
+    if len(sizes) < _ENOUGH:
+        return Outcome(
+            "size_is_plausible",
+            passed=True,
+            blocking=False,
+            message=f"{len(sizes)} earlier backups of this kind: too few to compare with",
+            facts={"bytes": size},
+        )
+    usual = median(sizes)
+    change = (size - usual) / usual if usual else (0.0 if not size else float("inf"))
+    plausible = abs(change) <= change_ratio
+    return Outcome(
+        "size_is_plausible",
+        passed=plausible,
+        blocking=False,
+        message=f"{change:+.0%} against the median of {len(sizes)} earlier backups"
+        + ("" if plausible else f"; more than {change_ratio:.0%} is suspicious: look before older points expire"),
+        facts={"bytes": size, "median_bytes": int(usual), "change": round(change, 4) if usual else None},
+    )
+
+
+def chain_complete(manifest: Manifest) -> Outcome:
+    """Tell from where to where the WAL inside a full base backup reaches: without it nothing starts (L-12)."""
+    details = manifest.details
+    complete = bool(details.get("wal_segments")) and bool(details.get("start_lsn")) and bool(details.get("stop_lsn"))
+    return Outcome(
+        "chain_complete",
+        passed=complete,
+        message=f"{manifest.kind} base backup with the WAL from {details.get('start_lsn')} to "
+        f"{details.get('stop_lsn')} on timeline {manifest.moment.timeline}; it needs no parent",
+        facts={"wal_segments": len(details.get("wal_segments") or []), "parent": manifest.parent},
+    )
+
+
+def files_complete(captured: Captured) -> Outcome:
+    """Tell which files could not be read: the backup is partial then, and says so (L-22)."""
+    summary, details = captured.backup.summary, captured.manifest.details
+    unreadable, vanished = _number(summary, "unreadable"), _number(summary, "vanished")
+    message = "every listed file was captured"
+    if vanished:
+        message = f"{vanished} files were deleted between listing and copying"
+    if unreadable:
+        message = f"PARTIAL: {unreadable} files could not be read"
+    return Outcome(
+        "files_complete",
+        passed=unreadable == 0,
+        blocking=False,
+        message=message,
+        facts={
+            "unreadable": unreadable,
+            "vanished": vanished,
+            "unreadable_sample": details.get("unreadable", [])[:20],
+            "vanished_sample": details.get("vanished", [])[:20],
+        },
+    )
+
+
+def files_match_rows(match: Mapping[str, Any], *, dangling_limit_share: float) -> Outcome:
+    """Judge the rows that name files against the files (R-26); ``match`` is the ``row_match`` of the point."""
+    rows, dangling = int(match["rows"]), int(match["dangling_count"])
+    share = dangling / rows if rows else 0.0
+    return Outcome(
+        "files_match_rows",
+        passed=share <= dangling_limit_share,
+        message=f"{rows} rows name files, {dangling} of them name a file that is missing ({share:.2%}, limit "
+        f"{dangling_limit_share:.2%}); {match['orphan_count']} files are named by no row",
+        facts=dict(match),
+    )
+
+
+def _size(backup: CommittedBackup) -> int:
+    # A files backup that shares everything stores nothing new; its logical size is what can collapse.
+    return _number(backup.summary, "logical_bytes") or _number(backup.summary, "plain_bytes")
+
+
+def _number(summary: Mapping[str, Any], name: str) -> int:
+    value = summary.get(name)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,151 @@
+"""Carry out a restore: plan it, refuse it with every blocker, restore, and write down in the log that it was done."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lc2_backup_dagster.engines.files.restore import restore_files
+from lc2_backup_dagster.engines.files.selection import Selection
+from lc2_backup_dagster.engines.files.workers import Limits
+from lc2_backup_dagster.engines.files.writing import FilesRestore
+from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM
+from lc2_backup_dagster.engines.postgres.preflight import server_major
+from lc2_backup_dagster.engines.postgres.restore_dump import DumpOptions, RestoredDump, restore_dump
+from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.model.errors import BackupError, TargetNotEmpty
+from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.plan_restore import major_of, plan_restore
+from lc2_backup_dagster.operations.restore_request import DatabasePlan, FilesPlan, RestorePlan, RestoreRequest
+from lc2_backup_dagster.operations.scratch import scratch_folder
+from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.repository.record import Initiator, RecordType
+from lc2_backup_dagster.repository.site import SiteRepository
+
+Progress = Callable[[str, int, int | None], None]
+"""Told the step, and the bytes done of those in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did.
+
+    Attributes:
+        plan: the plan that ran; nothing ran when the request was a dry run.
+        database: facts of the restored database, or None.
+        files: facts of the restored files, or None.
+        seconds: from request to end.
+        dry_run: whether nothing was changed.
+    """
+
+    plan: RestorePlan
+    database: RestoredDump | None
+    files: FilesRestore | None
+    seconds: float
+    dry_run: bool
+
+
+def restore(
+    context: SiteContext,
+    request: RestoreRequest,
+    *,
+    now: datetime,
+    initiator: Initiator,
+    progress: Progress = lambda step, done, total: None,
+) -> Restored:
+    """Restore what the request asks for, into new places.
+
+    The database appears under its name only when all of it is there. Files appear whole and proven, one by one; a
+    restore that broke off is continued with conflict ``skip``. Either outcome is recorded in the commit log.
+
+    Raises:
+        TargetNotEmpty: there are blockers; nothing was changed.
+        BackupError: everything engines and repository raise.
+    """
+    began = time.monotonic()
+    plan = plan_restore(context, request, now=now)
+    if request.dry_run:
+        return Restored(plan, None, None, time.monotonic() - began, dry_run=True)
+    if plan.blockers:
+        raise TargetNotEmpty(
+            f"restore of {plan.point} cannot run: " + " | ".join(plan.blockers),
+            hint="nothing was changed; remove the blockers and run again",
+        )
+    repository = context.open_repository(False)
+    try:
+        database = _restore_database(context, repository, request, plan.database, progress) if plan.database else None
+        files = _restore_files(context, repository, request, plan.files, progress) if plan.files else None
+    except BackupError as error:
+        _tell(repository, plan, initiator, result="failed", reason=str(error))
+        raise
+    _tell(repository, plan, initiator, result="restored", reason="")
+    return Restored(plan, database, files, time.monotonic() - began, dry_run=False)
+
+
+def _restore_database(
+    context: SiteContext, repository: SiteRepository, request: RestoreRequest, plan: DatabasePlan, progress: Progress
+) -> RestoredDump:
+    access = context.database
+    server = context.restore.server
+    manifest = repository.manifest(plan.backup_id)
+    made_by = major_of(manifest.details["tool_version"])
+    tools = find_tools(access.tools_directory, at_least_major=max(server_major(server), made_by))
+    with (
+        scratch_folder(access.scratch_directory, context.site, "restore-database") as scratch,
+        repository.open_stream(manifest, DUMP_STREAM) as source,
+    ):
+        return restore_dump(
+            source,
+            server,
+            tools,
+            target_database=plan.database,
+            options=DumpOptions(
+                jobs=request.jobs,
+                encoding=manifest.details["encoding"],
+                collate=manifest.details["collate"],
+                ctype=manifest.details["ctype"],
+            ),
+            dump_bytes=plan.plain_bytes,
+            scratch=scratch,
+            on_progress=lambda done, total: progress("database", done, total or plan.plain_bytes),
+        )
+
+
+def _restore_files(
+    context: SiteContext, repository: SiteRepository, request: RestoreRequest, plan: FilesPlan, progress: Progress
+) -> FilesRestore:
+    access = context.database
+
+    def entries() -> Any:
+        with file_entries(repository, plan.backup_id) as found:
+            yield from found
+
+    with scratch_folder(access.scratch_directory, context.site, "restore-files") as scratch:
+        return restore_files(
+            repository,
+            entries,
+            context.restore.open_files_target(plan.bucket, plan.prefix),
+            selection=Selection.matching(request.globs) if request.globs else None,
+            conflict=request.conflict,
+            scratch=scratch,
+            limits=Limits(max_concurrency=context.files.max_concurrency),
+            progress=lambda objects, done: progress("files", done, plan.plain_bytes),
+        )
+
+
+def _tell(repository: SiteRepository, plan: RestorePlan, initiator: Initiator, *, result: str, reason: str) -> None:
+    body: dict[str, Any] = {
+        "point": plan.point,
+        "database": plan.database.target if plan.database else None,
+        "files": plan.files.target if plan.files else None,
+        "plain_bytes": plan.plain_bytes,
+        "result": result,
+        "reason": reason[:2000],
+    }
+    try:
+        repository.tell(RecordType.RESTORE, initiator=initiator, body=body)
+    except BackupError:
+        if result == "restored":
+            raise
+        return  # the first error is the one to show

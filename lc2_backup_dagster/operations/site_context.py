@@ -1,0 +1,102 @@
+"""What an operation needs of a site, as opened objects: the assembly in ``sites`` makes it, every verb takes it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.model.application import Application
+from lc2_backup_dagster.model.site import SiteId
+from lc2_backup_dagster.repository.site import SiteRepository
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAccess:
+    """The application's database.
+
+    Attributes:
+        server: address and role for dumps.
+        replication: address and role for base backups.
+        tools_directory: where PostgreSQL's tools are looked for first, or None.
+        scratch_directory: where what must lie on disk for a while may lie.
+        exclude_table_data: patterns of tables whose rows dumps leave out.
+    """
+
+    server: Server
+    replication: Server
+    tools_directory: Path | None
+    scratch_directory: Path
+    exclude_table_data: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesAccess:
+    """The application's files.
+
+    Attributes:
+        store: the source, keys below its prefix; only ever read.
+        source_id: names the source in identities of files; stable over time.
+        is_selected: whether a key is backed up at all.
+        is_generated: whether the application makes the file again by itself; such a file is never an orphan.
+        protection_of: ``client`` or ``store`` for a key.
+        max_concurrency: files moved at once.
+    """
+
+    store: ObjectStore
+    source_id: str
+    is_selected: Callable[[str], bool]
+    is_generated: Callable[[str], bool]
+    protection_of: Callable[[str], str]
+    max_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreAccess:
+    """Where restores may go.
+
+    Attributes:
+        server: server and role that may create databases.
+        open_files_target: from a bucket (or directory) and a prefix, or None for the site's defaults, to a store.
+        files_bucket: the default bucket (or directory), for plans and messages; None where the site names none.
+    """
+
+    server: Server
+    open_files_target: Callable[[str | None, str], ObjectStore]
+    files_bucket: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a suspicion becomes a refusal.
+
+    Attributes:
+        dangling_rows_share: share of rows naming a missing file that blocks a recovery point, 0 to 1.
+        change_ratio: change of size against the site's history that is suspicious, 0.5 for half.
+    """
+
+    dangling_rows_share: float = 0.01
+    change_ratio: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SiteContext:
+    """One site, opened.
+
+    Attributes:
+        site: its id.
+        application: what the service knows of its application.
+        database: its database.
+        files: its files.
+        restore: where restores go.
+        limits: its policies.
+        open_repository: opens the repository; True lets a first backup make it.
+    """
+
+    site: SiteId
+    application: Application
+    database: DatabaseAccess
+    files: FilesAccess
+    restore: RestoreAccess
+    limits: Limits
+    open_repository: Callable[[bool], SiteRepository]

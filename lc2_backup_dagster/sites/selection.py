@@ -1,0 +1,69 @@
+"""Which files a site backs up, how each is protected, and how their source is named. Pure."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from lc2_backup_dagster.clouds.registry import StoreConfig
+from lc2_backup_dagster.engines.files.entry import Protection
+from lc2_backup_dagster.model.errors import ConfigurationError
+from lc2_backup_dagster.model.globs import Excludes, FileSelection
+from lc2_backup_dagster.sites.schema import Files, SiteDefinition
+
+
+def source_id(files: Files) -> str:
+    """Name the source of files: its kind, its bucket or folder, its prefix.
+
+    The address of the server is left out on purpose: a store that moved still holds the same versions of the same
+    files, and with another name all of them would be copied again.
+    """
+    return f"{files.source.store.kind}:{bucket_of(files.source.store)}:{files.source.prefix}"
+
+
+def file_selection(definition: SiteDefinition) -> FileSelection:
+    """Return which keys of the source are backed up."""
+    application, files = definition.application_kind, definition.files
+    excludes = list(application.default_excludes if files.exclude is None else files.exclude)
+    if files.exclude_generated_files:
+        excludes += application.generated_globs
+    return FileSelection(includes=files.include, excludes=excludes)
+
+
+class ProtectionRules:
+    """Says how each key is protected: the first rule that fits, else the site's default."""
+
+    def __init__(self, files: Files) -> None:
+        self._default = files.protection
+        self._rules = tuple(
+            (rule.prefix, Excludes((rule.glob,) if rule.glob else ()), rule.protection) for rule in files.rules
+        )
+
+    def protection_of(self, key: str) -> Protection:
+        """Return the protection of one key."""
+        for prefix, globs, protection in self._rules:
+            if globs.match(key) if prefix is None else key.startswith(prefix):
+                return protection
+        return self._default
+
+
+def _place_field(store: StoreConfig) -> str:
+    return "bucket" if "bucket" in type(store).model_fields else "path"
+
+
+def bucket_of(store: StoreConfig) -> str:
+    """Return the bucket of a store, or its folder."""
+    return str(getattr(store, _place_field(store)))
+
+
+def in_bucket(store: StoreConfig, bucket: str) -> StoreConfig:
+    """Return the same store with another bucket (or folder), checked like one in a site file.
+
+    Raises:
+        ConfigurationError: that is no bucket's name, or no absolute path of a folder.
+    """
+    told: dict[str, Any] = {**store.model_dump(), _place_field(store): bucket}
+    try:
+        return type(store).model_validate(told)
+    except ValidationError as error:
+        reason = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"'{bucket}' cannot be the {_place_field(store)} of a restore: {reason}") from error
