@@ -1,0 +1,132 @@
+"""Listing and deleting many objects, page by page (L-7)."""
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from lc2_backup_dagster.clouds.aws.answers import checked, is_utf8, listed
+from lc2_backup_dagster.clouds.aws.client import S3Bucket
+from lc2_backup_dagster.clouds.aws.errors import error_for
+from lc2_backup_dagster.clouds.store import ObjectInfo
+from lc2_backup_dagster.model.errors import (
+    BackupError,
+    ConfigurationError,
+    ObjectNotFound,
+    StoreUnavailable,
+)
+
+PAGE = 1000
+"""Most objects of one answer and of one batch delete; S3's own limit."""
+
+# What XML 1.0 cannot carry, and the carriage return, which parsers turn into a line feed: such keys go one by one.
+_NOT_FOR_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DELETE_TRIES = 4
+_PAUSE_SECONDS = 0.5
+
+
+def list_objects(bucket: S3Bucket, *, prefix: str, start_after: str | None, ordered: bool) -> Iterator[ObjectInfo]:
+    """Yield the objects with a prefix whose key is greater than ``start_after``.
+
+    The store is asked to skip only where it is trusted to list in byte order: SeaweedFS lists folder by folder and
+    leaves out ``a/b`` when told to start after ``a``. Elsewhere everything is listed and what is not wanted left out
+    here. So is what does not begin with the prefix: SeaweedFS takes ``a//`` for ``a/``.
+
+    Raises:
+        ConfigurationError: the store is trusted to list in order and does not.
+    """
+    if not is_utf8(prefix):
+        return  # no key of this store begins like that
+    after = _order(start_after or "")
+    wish: dict[str, Any] = {"Prefix": prefix, "MaxKeys": PAGE}
+    if ordered and start_after and is_utf8(start_after):
+        wish["StartAfter"] = start_after
+    last = b""
+    for answer in _pages(bucket, wish):
+        for entry in answer.get("Contents", ()):
+            key = _order(entry["Key"])
+            if ordered and key < last:
+                raise ConfigurationError(
+                    f"list in {bucket.place}: it does not list in byte order, '{entry['Key']}' came too late",
+                    hint="set 'orderedListing: false'",
+                )
+            last = key
+            if key > after and entry["Key"].startswith(prefix):
+                yield listed(entry)
+
+
+def check_listing(bucket: S3Bucket) -> None:
+    """Prove that the bucket can be listed."""
+    next(_pages(bucket, {"MaxKeys": 1}))
+
+
+def _pages(bucket: S3Bucket, wish: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    token: str | None = None
+    while True:
+        answer = bucket.call("list_objects_v2", **wish, ContinuationToken=token)
+        if "IsTruncated" not in answer:
+            # An empty or foreign body behind a 200 must not pass for an empty bucket (L-28).
+            raise StoreUnavailable(f"list in {bucket.place}: the answer is no listing")
+        yield answer
+        if not answer["IsTruncated"]:
+            return
+        following = answer.get("NextContinuationToken")
+        if not following or following == token:
+            # Going on would skip objects or never end; taking what came for everything would lose the rest.
+            raise StoreUnavailable(f"list in {bucket.place}: it says there is more and not where")
+        token = following
+
+
+def _order(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
+
+
+def delete_objects(bucket: S3Bucket, keys: Iterable[str]) -> None:
+    """Delete objects in batches; absent ones are no error, any other failure of a single key is.
+
+    Raises:
+        BackupError: of the kind of the first failure, with how many keys failed.
+    """
+    remaining = iter(keys)
+    while batch := list(islice(remaining, PAGE)):
+        together = [checked(key) for key in batch if not _NOT_FOR_XML.search(key)]
+        for key in batch:
+            if _NOT_FOR_XML.search(key):
+                _delete_one(bucket, checked(key))
+        for attempt in range(_DELETE_TRIES):
+            if not together:
+                break
+            time.sleep(_PAUSE_SECONDS * attempt)
+            together = _delete_batch(bucket, together, last=attempt == _DELETE_TRIES - 1)
+
+
+def _delete_batch(bucket: S3Bucket, keys: Sequence[str], *, last: bool) -> list[str]:
+    """Delete a batch and return the keys that are worth another try."""
+    wish = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+    answer = bucket.call("delete_objects", Delete=wish)
+    failed: list[tuple[str, BackupError]] = []
+    for entry in answer.get("Errors", ()):
+        key, code = entry.get("Key", ""), entry.get("Code", "")
+        where = f"delete_objects '{key}' in {bucket.place}"
+        error = error_for(code, entry.get("Message", ""), status=0, where=where, key=key)
+        if not isinstance(error, ObjectNotFound):
+            failed.append((key, error))
+    if not failed:
+        return []
+    final = [error for _, error in failed if last or not isinstance(error, StoreUnavailable)]
+    if final:
+        first = final[0]
+        raise type(first)(
+            f"{first.message} ({len(failed)} of {len(keys)} keys of this batch were not deleted)",
+            hint=first.hint,
+            **first.attributes,
+        )
+    return [key for key, _ in failed]
+
+
+def _delete_one(bucket: S3Bucket, key: str) -> None:
+    try:
+        bucket.call("delete_object", key=key)
+    except ObjectNotFound:
+        return
