@@ -1,0 +1,314 @@
+"""Restore a dump into a new database: under a temporary name first, renamed into place when it is complete.
+
+Ownership: by default nothing is owned by, or granted to, the roles of the source (``--no-owner --no-privileges``),
+because a restore goes elsewhere and those roles need not exist there; everything belongs to the connected role, or
+to ``owner_role``. Publications and subscriptions are left out: a restored copy must not begin to replicate.
+"""
+
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lc2_backup_dagster.engines.postgres.ports import (
+    CountedSource,
+    Progress,
+    SupportsRead,
+    naming_full_disk,
+    no_progress,
+)
+from lc2_backup_dagster.engines.postgres.preflight import server_major
+from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.tool_process import IgnorableErrors, ToolSink, run_tool
+from lc2_backup_dagster.engines.postgres.tools import Tools
+from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty
+
+if TYPE_CHECKING:
+    import psycopg
+
+_CHUNK_BYTES = 1 << 20
+_MAX_NAME_BYTES = 63
+_COMMENT = "lc2-backup: unfinished restore of "
+
+
+@dataclass(frozen=True, slots=True)
+class DumpOptions:
+    """How a dump is restored.
+
+    Attributes:
+        jobs: parallel ``pg_restore`` workers; more than one needs scratch for the whole dump.
+        owner_role: role that shall own everything, or None for the connected one.
+        keep_ownership: restore owners and privileges of the source; its roles must exist.
+        analyze: gather planner statistics at the end.
+        encoding: encoding of the new database, None for the server's default.
+        collate: ``LC_COLLATE`` likewise.
+        ctype: ``LC_CTYPE`` likewise.
+    """
+
+    jobs: int = 1
+    owner_role: str | None = None
+    keep_ownership: bool = False
+    analyze: bool = True
+    encoding: str | None = None
+    collate: str | None = None
+    ctype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredDump:
+    """What a restore did.
+
+    Attributes:
+        database: name of the new database.
+        tables: ordinary and partitioned tables in it.
+        database_bytes: its size.
+        dump_bytes: length of the dump that was read.
+        jobs: workers that were really used.
+        seconds: duration.
+        removed_leftovers: databases of killed restores that were dropped.
+    """
+
+    database: str
+    tables: int
+    database_bytes: int
+    dump_bytes: int
+    jobs: int
+    seconds: float
+    removed_leftovers: tuple[str, ...]
+
+
+def check_target_absent(server: Server, target_database: str) -> None:
+    """Refuse a database that exists, or a name that cannot be one.
+
+    Raises:
+        TargetNotEmpty: it exists; a restore never overwrites.
+        ConfigurationError: the name is empty or too long.
+    """
+    if not 0 < len(target_database.encode()) <= _MAX_NAME_BYTES or "\0" in target_database:
+        raise ConfigurationError(f"'{target_database}' cannot be a database's name", hint="1 to 63 bytes")
+    with server.connect() as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target_database]).fetchone():
+            raise TargetNotEmpty(
+                f"database '{target_database}' exists at {server.host}:{server.port}",
+                hint="choose a new name; a restore never overwrites a database",
+            )
+
+
+def restore_dump(
+    source: SupportsRead,
+    server: Server,
+    tools: Tools,
+    *,
+    target_database: str,
+    options: DumpOptions | None = None,
+    scratch: Path | None = None,
+    dump_bytes: int | None = None,
+    on_progress: Progress = no_progress,
+) -> RestoredDump:
+    """Restore a ``pg_dump -Fc`` stream into a new database.
+
+    Args:
+        source: the dump.
+        server: any database of the target server, as a role that may create databases.
+        tools: client tools, at least as new as those that made the dump.
+        target_database: name of the new database; until it is complete it is called ``<name>_lc2_<6 hex digits>``.
+        options: jobs, owners, encoding.
+        scratch: directory for a local copy of the dump, which parallel jobs need.
+        dump_bytes: length of the dump if known; without room for it in ``scratch`` it is streamed by one job.
+        on_progress: called after every chunk read.
+
+    When it raises, no database of the target's name exists and the temporary one is dropped (or named in the
+    message). What a killed restore of the same target left behind is dropped first.
+
+    Raises:
+        TargetNotEmpty: the target exists.
+        StorageFull: no space in scratch or on the server.
+        ToolFailed: ``pg_restore`` failed.
+    """
+    options = options or DumpOptions()
+    began = time.monotonic()
+    check_target_absent(server, target_database)
+    leftovers = drop_leftovers(server, target_database)
+    counted = CountedSource(source, on_progress, dump_bytes)
+    with _new_database(server, target_database, options) as temporary:
+        with _seekable(counted, options, scratch=scratch, dump_bytes=dump_bytes) as local:
+            jobs = options.jobs if local is not None else 1
+            ignorable = _ignorable_errors(server, tools)
+            command = _command(server.on(temporary), tools, options, exit_on_error=ignorable is None)
+            if local is not None:
+                run_tool([*command, f"--jobs={jobs}", str(local)], server=server, ignorable=ignorable)
+            else:
+                _stream_into(command, counted, server, ignorable)
+        with server.connect(temporary) as connection:
+            if options.analyze:
+                connection.execute("ANALYZE")
+            tables, size = _measure(connection)
+    return RestoredDump(
+        database=target_database,
+        tables=tables,
+        database_bytes=size,
+        dump_bytes=counted.done,
+        jobs=jobs,
+        seconds=time.monotonic() - began,
+        removed_leftovers=leftovers,
+    )
+
+
+def drop_leftovers(server: Server, target_database: str) -> tuple[str, ...]:
+    """Drop databases that killed restores of this target left behind, and return their names.
+
+    Only those that carry our comment and that nobody is connected to: a living restore keeps a session open.
+    """
+    from psycopg import errors, sql
+
+    dropped: list[str] = []
+    with server.connect() as connection:
+        rows = connection.execute(
+            """
+            SELECT datname FROM pg_database d WHERE shobj_description(oid, 'pg_database') = %s
+              AND NOT EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datid = d.oid)
+            """,
+            [_COMMENT + target_database],
+        ).fetchall()
+        for (name,) in rows:
+            if re.search(r"_lc2_[0-9a-f]{6}$", name):
+                try:
+                    connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+                except (errors.ObjectInUse, errors.InvalidCatalogName):
+                    continue
+                dropped.append(name)
+    return tuple(dropped)
+
+
+@contextmanager
+def _new_database(server: Server, target: str, options: DumpOptions) -> Generator[str]:
+    """Create a database under a temporary name; rename it at the end, or drop it when the block raises."""
+    from psycopg import errors, sql
+
+    suffix = f"_lc2_{secrets.token_hex(3)}"
+    stem = target.encode()[: _MAX_NAME_BYTES - len(suffix)].decode("utf-8", "ignore")
+    name = stem + suffix
+    try:
+        with server.connect() as connection:
+            _create(connection, name, options)
+            comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+            connection.execute(comment.format(sql.Identifier(name), sql.Literal(_COMMENT + target)))
+        # The open session tells other restores that this one lives.
+        with server.connect(name):
+            yield name
+        with server.connect() as connection:
+            connection.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(name)))
+            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+            try:
+                connection.execute(rename.format(sql.Identifier(name), sql.Identifier(target)))
+            except errors.DuplicateDatabase as error:
+                raise TargetNotEmpty(
+                    f"database '{target}' was created at {server.host}:{server.port} during the restore",
+                    hint="choose a new name; a restore never overwrites a database",
+                ) from error
+    except BaseException as error:
+        _drop_or_name(server, name, error)
+        raise
+
+
+def _create(connection: "psycopg.Connection[Any]", name: str, options: DumpOptions) -> None:
+    from psycopg import sql
+
+    words: list[sql.Composable] = [sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))]
+    for option, value in (
+        (sql.SQL("ENCODING {}"), options.encoding),
+        (sql.SQL("LC_COLLATE {}"), options.collate),
+        (sql.SQL("LC_CTYPE {}"), options.ctype),
+    ):
+        if value is not None:
+            words.append(option.format(sql.Literal(value)))
+    if options.owner_role is not None:
+        words.append(sql.SQL("OWNER {}").format(sql.Identifier(options.owner_role)))
+    connection.execute(sql.SQL(" ").join(words))
+
+
+def _drop_or_name(server: Server, name: str, error: BaseException) -> None:
+    from psycopg import sql
+
+    try:
+        with server.connect() as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    except BackupError as second:
+        if isinstance(error, BackupError):
+            raise type(error)(
+                f"{error.message}; the half-restored database '{name}' is left behind ({second.message})",
+                hint=error.hint,
+                **error.attributes,
+            ) from error
+
+
+@contextmanager
+def _seekable(
+    source: SupportsRead, options: DumpOptions, *, scratch: Path | None, dump_bytes: int | None
+) -> Generator[Path | None]:
+    """Copy the dump to scratch when several jobs shall read it and there is room; otherwise yield None."""
+    if options.jobs <= 1 or scratch is None:
+        yield None
+        return
+    if dump_bytes is not None and shutil.disk_usage(scratch).free < dump_bytes * 1.05:
+        yield None
+        return
+    with naming_full_disk(scratch), tempfile.TemporaryDirectory(prefix="lc2-restore-", dir=scratch) as directory:
+        local = Path(directory) / "dump.custom"
+        with local.open("wb") as file:
+            while chunk := source.read(_CHUNK_BYTES):
+                file.write(chunk)
+        yield local
+
+
+def _ignorable_errors(server: Server, tools: Tools) -> IgnorableErrors | None:
+    """Return the one error to ignore where it will come: None for servers that know every setting.
+
+    ``pg_restore`` 17 and newer sets ``transaction_timeout`` first, which servers before 17 do not know.
+    """
+    if tools.major >= 17 and server_major(server) < 17:
+        return IgnorableErrors(
+            each=re.compile(rb'ERROR: +unrecognized configuration parameter "transaction_timeout"'),
+            total=re.compile(rb"errors ignored on restore: (\d+)"),
+        )
+    return None
+
+
+def _command(server: Server, tools: Tools, options: DumpOptions, *, exit_on_error: bool) -> list[str]:
+    command = [
+        tools.pg_restore, "--format=custom", "--no-password",
+        "--no-publications", "--no-subscriptions", f"--dbname={server.conninfo()}",
+    ]  # fmt: skip
+    if exit_on_error:
+        command.append("--exit-on-error")
+    if not options.keep_ownership:
+        command += ["--no-owner", "--no-privileges"]
+    if options.owner_role is not None:
+        command.append(f"--role={options.owner_role}")
+    return command
+
+
+def _stream_into(command: list[str], source: SupportsRead, server: Server, ignorable: IgnorableErrors | None) -> None:
+    with ToolSink(command, server=server, ignorable=ignorable) as tool:
+        while chunk := source.read(_CHUNK_BYTES):
+            tool.write(chunk)
+        tool.end_input()
+
+
+def _measure(connection: "psycopg.Connection[Any]") -> tuple[int, int]:
+    row = connection.execute(
+        """
+        SELECT count(*), pg_database_size(current_database()) FROM pg_class c JOIN pg_namespace n
+          ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+          AND n.nspname !~ '^pg_(toast|temp)'
+        """
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]

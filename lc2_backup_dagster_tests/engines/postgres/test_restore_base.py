@@ -1,0 +1,168 @@
+"""What restoring a base backup refuses, and what it leaves behind when it fails."""
+
+import io
+import os
+import tarfile
+
+import pytest
+
+from lc2_backup_dagster.engines.postgres.basebackup import TAR_STREAM, capture_base_backup
+from lc2_backup_dagster.engines.postgres.restore_base import restore_base
+from lc2_backup_dagster.engines.postgres.verify_base import verify_directory
+from lc2_backup_dagster.model.errors import (
+    ConfigurationError,
+    IntegrityError,
+    PartCorrupt,
+    RestoreMismatch,
+    StorageFull,
+    TargetNotEmpty,
+)
+from lc2_backup_dagster_tests.engines.postgres.asking import tools_of
+from lc2_backup_dagster_tests.engines.postgres.collected import FileStreams
+from lc2_backup_dagster_tests.fixtures_postgres import backup_server
+
+
+@pytest.fixture(scope="module")
+def base(postgres, tmp_path_factory):
+    streams = FileStreams(tmp_path_factory.mktemp("base"))
+    capture_base_backup(
+        backup_server(postgres), tools_of(17), write=streams, scratch=tmp_path_factory.mktemp("scratch")
+    )
+    return streams
+
+
+def a_tar(*members: tuple[tarfile.TarInfo, bytes]) -> io.BytesIO:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as tar:
+        for info, content in members:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    target.seek(0)
+    return target
+
+
+def a_file(name: str, content: bytes = b"17\n"):
+    return tarfile.TarInfo(name), content
+
+
+def a_link(name: str):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return info, b""
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "a//evil"])
+def test_a_path_that_leads_out_is_refused(name, tmp_path):
+    with pytest.raises(IntegrityError, match="leads out"):
+        restore_base(a_tar(a_file(name)), target_directory=tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_are_refused(tmp_path):
+    with pytest.raises(IntegrityError, match="link or device"):
+        restore_base(a_tar(a_link("PG_VERSION")), target_directory=tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_name_twice_is_refused(tmp_path):
+    with pytest.raises(IntegrityError, match="do not fit together"):
+        restore_base(a_tar(a_file("PG_VERSION"), a_file("PG_VERSION")), target_directory=tmp_path / "data")
+
+
+def test_a_tar_that_is_no_base_backup_is_refused(tmp_path):
+    with pytest.raises(IntegrityError, match="not a base backup"):
+        restore_base(a_tar(a_file("PG_VERSION")), target_directory=tmp_path / "data")
+
+
+def test_a_directory_that_holds_something_is_refused_and_untouched(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    with pytest.raises(TargetNotEmpty, match="not empty"):
+        restore_base(io.BytesIO(), target_directory=tmp_path)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_links_mount_points_and_files_are_refused_as_targets(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "file").touch()
+    for target, reason in (("link", "symbolic link"), ("file", "not a directory"), ("/proc", "mount point")):
+        with pytest.raises(TargetNotEmpty, match=reason):
+            restore_base(io.BytesIO(), target_directory=tmp_path / target)
+    with pytest.raises(ConfigurationError, match="no directory"):
+        restore_base(io.BytesIO(), target_directory=tmp_path / "absent" / "data")
+
+
+def test_too_little_space_is_noticed_before_anything_is_written(tmp_path):
+    with pytest.raises(StorageFull, match="bytes free"):
+        restore_base(io.BytesIO(), target_directory=tmp_path / "data", tar_bytes=1 << 60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_breaks_leaves_nothing_behind(base, tmp_path):
+    class Breaking:
+        def __init__(self, file):
+            self.file, self.left = file, 20
+
+        def read(self, size, /):
+            self.left -= 1
+            if not self.left:
+                raise PartCorrupt("part 7 is damaged")
+            return self.file.read(size)
+
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        with base.open(TAR_STREAM) as file, pytest.raises(PartCorrupt):
+            restore_base(Breaking(file), target_directory=tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    assert not any((tmp_path / "empty").iterdir())
+
+
+def test_the_control_file_appears_last(base, tmp_path):
+    """Killed at any time before the end, the directory has no global/pg_control."""
+    seen = []
+
+    def look(done, total):
+        seen.append((tmp_path / "data/global/pg_control").exists())
+
+    with base.open(TAR_STREAM) as file:
+        restore_base(file, target_directory=tmp_path / "data", verify=False, on_progress=look)
+    assert seen
+    assert not any(seen)
+    assert (tmp_path / "data/global/pg_control").stat().st_size == 8192
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert not list((tmp_path / "data").rglob("*lc2-unfinished*"))
+
+
+@pytest.mark.parametrize("with_tool", [True, False])
+@pytest.mark.parametrize("damage", ["content", "missing", "extra", "longer"])
+def test_verification_names_what_differs(damage, with_tool, base, tmp_path, monkeypatch):
+    with base.open(TAR_STREAM) as file:
+        restore_base(file, target_directory=tmp_path / "data", verify=False, durable=False)
+    victim = next(path for path in sorted((tmp_path / "data/base/1").iterdir()) if path.stat().st_size >= 8192)
+    name = victim.relative_to(tmp_path / "data")
+    if damage == "content":
+        with victim.open("r+b") as file:
+            file.seek(5000)
+            file.write(b"\xff\x00flipped")
+    elif damage == "missing":
+        victim.unlink()
+    elif damage == "extra":
+        name = "extra" if with_tool else "1 files that its manifest does not list"
+        (tmp_path / "data/extra").touch()
+    else:
+        with victim.open("ab") as file:
+            file.write(b"x")
+    if not with_tool:
+        monkeypatch.setenv("PATH", "/nonexistent")
+        monkeypatch.setattr("lc2_backup_dagster.engines.postgres.tools._WHEELS", ())
+    with pytest.raises(RestoreMismatch, match=str(name)):
+        verify_directory(tmp_path / "data", major=17)
+
+
+def test_without_the_tool_the_files_are_compared_here(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr("lc2_backup_dagster.engines.postgres.tools._WHEELS", ())
+    with base.open(TAR_STREAM) as file:
+        restored = restore_base(file, target_directory=tmp_path / "data")
+    assert (restored.verified.by, restored.verified.wal_parsed) == ("lc2-backup", False)
+    assert os.environ["PATH"] == "/nonexistent"
