@@ -1,0 +1,61 @@
+"""What a capture counted, and bounded samples of what it could not read."""
+
+from dataclasses import dataclass, field
+
+SAMPLES = 1000
+
+
+@dataclass(slots=True)
+class Sampled:
+    """A list of any length of which the first thousand are kept.
+
+    Attributes:
+        count: how many there were.
+        samples: key and reason of the first ones.
+    """
+
+    count: int = 0
+    samples: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    def add(self, key: str, reason: str = "") -> None:
+        """Count one and keep it if there is room."""
+        self.count += 1
+        if len(self.samples) < SAMPLES:
+            self.samples.append((key, reason))
+
+
+@dataclass(slots=True)
+class CaptureCounts:
+    """Numbers of a capture.
+
+    Attributes:
+        objects: files in the new manifest.
+        size_bytes: their plain size together.
+        added: files the backup before does not have.
+        changed: files it has in another version.
+        unchanged: files it has.
+        removed: files it has and the source no longer.
+        resumed: added or changed files taken over from a dead attempt.
+        copied_objects: files copied by this run.
+        copied_bytes: their plain bytes.
+        stored_bytes: what the repository grew by, without manifest and journal.
+        changed_meanwhile: files of which a later version than the listed one was captured.
+        vanished: files gone between listing and copying.
+        unreadable: files the source refused; any makes the backup partial.
+        store_copies_unencrypted: server-side copies for which the destination reports no encryption at rest.
+    """
+
+    objects: int = 0
+    size_bytes: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    resumed: int = 0
+    copied_objects: int = 0
+    copied_bytes: int = 0
+    stored_bytes: int = 0
+    changed_meanwhile: int = 0
+    vanished: Sampled = field(default_factory=Sampled)
+    unreadable: Sampled = field(default_factory=Sampled)
+    store_copies_unencrypted: int = 0

@@ -1,0 +1,139 @@
+"""The source's listing, filtered, timed and in byte order, whatever order the store lists in.
+
+The whole listing is taken before anything is copied: its interval is the moment of the backup, and a copy of many
+hours would stretch it. It waits on local disk (about 100 bytes a file), so memory stays bounded.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
+from lc2_backup_dagster.model.clock import Clock, SystemClock
+from lc2_backup_dagster.model.errors import AccessDenied
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class Inventory:
+    """A finished listing; a context manager that frees its scratch space.
+
+    Attributes:
+        started: before the first page was asked for, by the store's clock where it may be asked.
+        finished: after the last page, by the same clock.
+        count: files listed and included.
+        size_bytes: their size together.
+        excluded: objects the filter left out.
+        ordered: whether the store listed in byte order; if not, the listing was sorted here.
+    """
+
+    started: datetime
+    finished: datetime
+    count: int
+    size_bytes: int
+    excluded: int
+    ordered: bool
+    _sorter: RowSorter
+
+    def objects(self) -> Iterator[ObjectInfo]:
+        """Yield every file once, in ascending byte order; can be called again.
+
+        A key that was listed twice (it was rewritten while pages were fetched) is given once, in its later version.
+        """
+        waiting: ObjectInfo | None = None
+        for row in self._sorter.rows():
+            found = _from_row(row)
+            if waiting is not None and waiting.key == found.key:
+                waiting = max(waiting, found, key=lambda each: each.modified)
+                continue
+            if waiting is not None:
+                yield waiting
+            waiting = found
+        if waiting is not None:
+            yield waiting
+
+    def close(self) -> None:
+        """Free memory and disk."""
+        self._sorter.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def take_inventory(
+    store: ObjectStore,
+    *,
+    prefix: str = "",
+    include: Callable[[str], bool] | None = None,
+    scratch: Path | None = None,
+    clock: Clock | None = None,
+    run_rows: int = 50_000,
+) -> Inventory:
+    """List a store whole.
+
+    Args:
+        store: what is listed.
+        prefix: only keys that begin with it.
+        include: says which keys count; all when None.
+        scratch: folder for what does not fit into memory.
+        clock: tells the time where the store must not be asked (a directory tells it by writing); this machine's
+            when None.
+        run_rows: files kept in memory.
+
+    Raises:
+        StoreUnavailable: the listing broke off; a shorter one is never taken for the whole (L-28).
+        AccessDenied: listing is not allowed.
+        StorageFull: the scratch folder is full.
+    """
+    sorter = RowSorter(scratch, run_rows=run_rows)
+    try:
+        tell = _clock_of(store, clock or SystemClock())
+        started = tell()
+        excluded = size_bytes = 0
+        for found in store.list(prefix):
+            if include is not None and not include(found.key):
+                excluded += 1
+                continue
+            size_bytes += found.size_bytes
+            sorter.add(_to_row(found))
+        return Inventory(
+            started=started,
+            finished=tell(),
+            count=sorter.count,
+            size_bytes=size_bytes,
+            excluded=excluded,
+            ordered=sorter.ordered,
+            _sorter=sorter,
+        )
+    except BaseException:
+        sorter.close()
+        raise
+
+
+def _clock_of(store: ObjectStore, fallback: Clock) -> Callable[[], datetime]:
+    try:
+        store.now()
+    except AccessDenied:  # a source that is only readable, as it should be
+        return fallback.now
+    return store.now
+
+
+def _to_row(found: ObjectInfo) -> Row:
+    modified = (found.modified - _EPOCH) // _MICROSECOND
+    return [found.key, found.size_bytes, modified, found.etag, found.version]
+
+
+def _from_row(row: Row) -> ObjectInfo:
+    key, size_bytes, modified, etag, version = row
+    return ObjectInfo(key, size_bytes, _EPOCH + _MICROSECOND * modified, etag, version)

@@ -1,0 +1,124 @@
+"""Restore of a file library, or a choice of it, into any store.
+
+Nothing is ever deleted. Every file appears whole and proven or not at all: a store shows an object only once all of
+it is written, and the last bytes are handed over only after the SHA-256 agreed. So a restore that broke off leaves
+whole files only, and running it again under ``skip`` goes on where it was; what it wrote is not removed, because
+another writer may have built on it meanwhile.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.engines.files.entry import FileEntry
+from lc2_backup_dagster.engines.files.inventory import take_inventory
+from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
+from lc2_backup_dagster.engines.files.selection import Selection
+from lc2_backup_dagster.engines.files.source import Patience
+from lc2_backup_dagster.engines.files.workers import Limits
+from lc2_backup_dagster.engines.files.writing import Conflict, FilesRestore, FileToWrite, RestoreWriter
+from lc2_backup_dagster.model.errors import BackupError, TargetNotEmpty
+
+
+def restore_files(
+    repository: SiteObjects,
+    entries: Callable[[], Iterable[FileEntry]],
+    target: ObjectStore,
+    *,
+    selection: Selection | None = None,
+    conflict: Conflict = Conflict.REFUSE,
+    scratch: Path | None = None,
+    limits: Limits | None = None,
+    patience: Patience | None = None,
+    progress: Progress | None = None,
+) -> FilesRestore:
+    """Write files of a backup into a target, keys byte for byte, with content type and metadata.
+
+    Under ``refuse`` nothing is written when the target holds anything (for a whole library) or any of the selected
+    keys (for a choice). Under ``skip`` what is there stays. Under ``overwrite`` what is there is replaced unless size
+    and etag are those of the backup. A damaged file does not stop the others; the restore fails at its end.
+
+    Args:
+        repository: the site's part of the repository.
+        entries: opens the backup's entries, ascending; called once or twice.
+        target: where to; ``clouds.prefixed`` gives a place below a prefix.
+        selection: which files; all when None.
+        conflict: what happens to files that are there.
+        scratch: folder for lists that do not fit into memory.
+        limits: threads and memory.
+        patience: how often things are tried again.
+        progress: told how far it is.
+
+    Raises:
+        TargetNotEmpty: the target holds something; nothing was written, unless it appeared during the restore.
+        PartMissing: stored objects are gone; all other files were restored.
+        PartCorrupt: stored objects are damaged; all other files were restored.
+        RestoreMismatch: the target did not keep what was written.
+        BackupError: the target or the repository failed; ``attributes`` tell how much was written.
+    """
+    began = time.monotonic()
+    selection = selection or Selection.everything()
+    run = RestoreWriter(
+        repository, target, conflict, patience=patience or Patience(), limits=limits or Limits(), progress=progress
+    )
+    with take_inventory(target, prefix=selection.fixed_prefix, scratch=scratch) as inventory:
+        if conflict is Conflict.REFUSE:
+            if selection.is_everything:
+                _refuse_any(target, inventory.objects())
+            else:
+                _refuse_selected(target, _with_existing(_selected(entries(), selection), inventory.objects()))
+        try:
+            run.write(_with_existing(_selected(entries(), selection), inventory.objects()))
+        except BackupError as error:
+            result = run.result
+            error.attributes.update(written_objects=result.written, written_bytes=result.written_bytes)
+            error.add_note(
+                f"{result.written} whole files ({result.written_bytes} bytes) were written to {target.url} before; "
+                "they stay, run again with conflict 'skip' to go on"
+            )
+            raise
+    run.result.seconds = time.monotonic() - began
+    if run.damage is not None:
+        raise type(run.damage)(
+            f"{run.result.damaged.count} of {run.result.selected} files could not be restored, the first is "
+            f"{run.result.damaged.samples[0][0]!r}: {run.damage.message}",
+            hint="all other files were restored; take the damaged ones from another recovery point",
+            damaged=[key for key, _ in run.result.damaged.samples],
+            written_objects=run.result.written,
+        )
+    return run.result
+
+
+def _selected(entries: Iterable[FileEntry], selection: Selection) -> Iterator[FileEntry]:
+    return (entry for entry in entries if entry.key in selection)
+
+
+def _with_existing(entries: Iterable[FileEntry], existing: Iterable[ObjectInfo]) -> Iterator[FileToWrite]:
+    """Merge two ascending streams: every entry with what the target has at its key."""
+    there = iter(existing)
+    found = next(there, None)
+    for entry in entries:
+        while found is not None and found.key < entry.key:
+            found = next(there, None)
+        yield FileToWrite(entry, found if found is not None and found.key == entry.key else None)
+
+
+def _refuse_any(target: ObjectStore, existing: Iterator[ObjectInfo]) -> None:
+    first = next(existing, None)
+    if first is not None:
+        raise TargetNotEmpty(
+            f"{target.url} is not empty, it holds {first.key!r}",
+            hint="choose an empty target, or conflict 'skip' or 'overwrite'; nothing was written",
+            key=first.key,
+        )
+
+
+def _refuse_selected(target: ObjectStore, files: Iterator[FileToWrite]) -> None:
+    for file in files:
+        if file.existing is not None:
+            raise TargetNotEmpty(
+                f"{target.url} holds {file.entry.key!r} already",
+                hint="choose another target, or conflict 'skip' or 'overwrite'; nothing was written",
+                key=file.entry.key,
+            )

@@ -1,0 +1,274 @@
+"""The writing half of a restore: files go to the target in parallel, each proven before it appears."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.engines.files.contents import StoredContents
+from lc2_backup_dagster.engines.files.copying import PART_BYTES
+from lc2_backup_dagster.engines.files.counts import Sampled
+from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry
+from lc2_backup_dagster.engines.files.identity import object_key
+from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
+from lc2_backup_dagster.engines.files.source import Patience
+from lc2_backup_dagster.engines.files.workers import Limits, Workers
+from lc2_backup_dagster.model.errors import (
+    AlreadyExists,
+    IntegrityError,
+    ObjectNotFound,
+    PartMissing,
+    RestoreMismatch,
+    SourceChanged,
+    TargetNotEmpty,
+)
+
+_GROUP_FILES = 64
+_COPIES_IN_MEMORY = 5  # stored, decrypted, plain, the piece held back, and what the target's adapter collects
+
+
+class Conflict(StrEnum):
+    """What happens to a file that the target has already. The values are part of the run configuration."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+    OVERWRITE = "overwrite"
+
+
+@dataclass(slots=True)
+class FilesRestore:
+    """What a restore did.
+
+    Attributes:
+        selected: files of the backup that were meant.
+        written: files written by this run.
+        written_bytes: their bytes.
+        kept: files the target had already and that were left as they were.
+        kept_differing: those of them whose size is another than in the backup.
+        overwritten: files the target had in another version.
+        damaged: files that could not be restored because the repository is damaged, with the reason.
+        metadata_kept: whether the target can hold content type and metadata.
+        unproven: files copied by the store whose SHA-256 nobody has computed yet and whose copy has another etag than
+            when it was made: restored, but nothing proves their bytes.
+        seconds: from start to end.
+    """
+
+    selected: int = 0
+    written: int = 0
+    written_bytes: int = 0
+    kept: int = 0
+    kept_differing: int = 0
+    overwritten: int = 0
+    damaged: Sampled = field(default_factory=Sampled)
+    metadata_kept: bool = True
+    unproven: Sampled = field(default_factory=Sampled)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileToWrite:
+    """An entry, and what the target has at its key."""
+
+    entry: FileEntry
+    existing: ObjectInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    file: FileToWrite
+    written: bool
+    proven: bool = True
+    damage: IntegrityError | None = None
+
+
+class RestoreWriter:
+    """One restore: the caller's thread decides and counts, workers write.
+
+    Args:
+        repository: where the contents are.
+        target: where to.
+        conflict: what happens to files that are there.
+        patience: how often things are tried again.
+        limits: threads and memory.
+        progress: told how far it is.
+
+    Attributes:
+        result: what was done so far.
+        damage: the first damage of the repository that was met, or None.
+    """
+
+    def __init__(
+        self,
+        repository: SiteObjects,
+        target: ObjectStore,
+        conflict: Conflict,
+        *,
+        patience: Patience,
+        limits: Limits,
+        progress: Progress | None,
+    ) -> None:
+        self.result = FilesRestore(metadata_kept=target.capabilities.user_metadata)
+        self.damage: IntegrityError | None = None
+        self._repository = repository
+        self._target = target
+        self._conflict = conflict
+        self._patience = patience
+        self._limits = limits
+        self._progress = progress
+        self._contents = StoredContents(repository)
+        self._lock = threading.Lock()
+        self._by_the_store = target.can_copy_from(repository.store)
+
+    def write(self, files: Iterator[FileToWrite]) -> None:
+        """Write all files.
+
+        Raises:
+            TargetNotEmpty: a file appeared in the target meanwhile.
+            BackupError: the target or the repository failed.
+        """
+        with Workers[None](self._limits, name="restore", collected=self._tell) as workers:
+            group: list[FileToWrite] = []
+            for file in files:
+                self.result.selected += 1
+                if self._stays(file):
+                    continue
+                if group and not _neighbours(group, file):
+                    self._submit(workers, group)
+                    group = []
+                group.append(file)
+            if group:
+                self._submit(workers, group)
+            workers.finish()
+
+    def _stays(self, file: FileToWrite) -> bool:
+        entry, existing = file.entry, file.existing
+        if existing is None:
+            return False
+        same_size = existing.size_bytes == entry.size_bytes
+        if self._conflict is Conflict.SKIP or (same_size and entry.etag is not None and existing.etag == entry.etag):
+            with self._lock:
+                self.result.kept += 1
+                self.result.kept_differing += not same_size
+            return True
+        return False
+
+    def _submit(self, workers: Workers[None], group: list[FileToWrite]) -> None:
+        first = group[0].entry
+        held = first.location.part.plain_bytes if isinstance(first.location, Bundled) else first.size_bytes
+        workers.submit(
+            lambda: self._write_group(group),
+            lambda nothing: None,
+            memory_bytes=min(held, PART_BYTES) * _COPIES_IN_MEMORY,
+        )
+
+    def _write_group(self, group: list[FileToWrite]) -> None:
+        for file in group:
+            self._count(self._write_one(file))
+
+    def _count(self, outcome: _Done) -> None:
+        # Counted where it happens: a run that breaks off still tells exactly what it wrote.
+        entry = outcome.file.entry
+        with self._lock:
+            if outcome.damage is not None:
+                self.damage = self.damage or outcome.damage
+                self.result.damaged.add(entry.key, outcome.damage.message)
+            elif outcome.written:
+                self.result.written += 1
+                self.result.written_bytes += entry.size_bytes
+                self.result.overwritten += outcome.file.existing is not None
+                if not outcome.proven:
+                    self.result.unproven.add(entry.key)
+            else:
+                self.result.kept += 1
+
+    def _tell(self) -> None:
+        if self._progress:
+            self._progress(self.result.written, self.result.written_bytes)
+
+    def _write_one(self, file: FileToWrite) -> _Done:
+        entry, tries = file.entry, 0
+
+        def write() -> bool:
+            nonlocal tries
+            tries += 1
+            return self._write_content(entry)
+
+        try:
+            return _Done(file, written=True, proven=self._patience.through_outages(write))
+        except IntegrityError as error:
+            return _Done(file, written=False, damage=error)
+        except AlreadyExists as error:
+            if tries > 1 and self._holds(entry):
+                return _Done(file, written=True)  # written by the try before, whose answer was lost
+            if self._conflict is Conflict.SKIP:
+                return _Done(file, written=False)
+            raise TargetNotEmpty(
+                f"{entry.key!r} appeared in {self._target.url} during the restore",
+                hint="something else writes there; choose another target",
+                key=entry.key,
+            ) from error
+
+    def _write_content(self, entry: FileEntry) -> bool:
+        """Write one file and say whether its bytes are proven to be those of the backup."""
+        proven = True
+        if not isinstance(entry.location, Copied):
+            written = self._send(entry)
+        else:
+            try:
+                written = self._copy(entry, entry.location, exact=True)
+            except SourceChanged:
+                # The etag proves a copy made by the store. A repository that was moved has other ones: then the
+                # SHA-256 proves it where it is known, and where it is not, the file is restored and named.
+                proven = entry.sha256 is not None
+                written = self._send(entry) if proven else self._copy(entry, entry.location, exact=False)
+        if written.size_bytes != entry.size_bytes:
+            raise RestoreMismatch(
+                f"{self._target.url} holds {written.size_bytes} bytes for {entry.key!r}, sent {entry.size_bytes}",
+                key=entry.key,
+            )
+        return proven
+
+    def _send(self, entry: FileEntry, *, exact: bool = False) -> ObjectInfo:
+        return self._target.put_stream(
+            entry.key,
+            self._contents.pieces(entry, exact=exact),
+            size_bytes=entry.size_bytes,
+            create_only=self._conflict is not Conflict.OVERWRITE,
+            content_type=entry.content_type,
+            metadata=entry.metadata,
+        )
+
+    def _copy(self, entry: FileEntry, where: Copied, *, exact: bool) -> ObjectInfo:
+        if not self._by_the_store:
+            return self._send(entry, exact=exact)
+        key = object_key(self._repository.site, where.identity)
+        try:
+            return self._target.copy_from(
+                self._repository.store,
+                key,
+                entry.key,
+                size_bytes=entry.size_bytes,
+                if_match=where.etag if exact else None,
+            )
+        except ObjectNotFound as error:
+            raise PartMissing(f"{key} with {entry.key!r} is gone from {self._repository.store.url}", key=key) from error
+
+    def _holds(self, entry: FileEntry) -> bool:
+        digest, count = hashlib.sha256(), 0
+        with self._target.open(entry.key) as reader:
+            while piece := reader.read(1 << 20):
+                digest.update(piece)
+                count += len(piece)
+        return count == entry.size_bytes and entry.sha256 in (None, digest.hexdigest())
+
+
+def _neighbours(group: list[FileToWrite], file: FileToWrite) -> bool:
+    before, here = group[-1].entry.location, file.entry.location
+    return (
+        isinstance(before, Bundled)
+        and isinstance(here, Bundled)
+        and before.identity == here.identity
+        and len(group) < _GROUP_FILES
+    )
