@@ -1,0 +1,1 @@
+"""``lc2-backup``: look at backups, verify and restore them with nothing but the bucket and the key; no Dagster."""
