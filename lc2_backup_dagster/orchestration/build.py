@@ -1,0 +1,53 @@
+"""From site files to Dagster's definitions: one call per site, one merge."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import dagster as dg
+
+from lc2_backup_dagster.model.errors import ConfigurationError
+from lc2_backup_dagster.orchestration.capture_assets import SiteAssets, capture_assets
+from lc2_backup_dagster.orchestration.restore_asset import restore_asset
+from lc2_backup_dagster.orchestration.schedules import site_automation
+from lc2_backup_dagster.resources.catalog import CatalogResource
+from lc2_backup_dagster.resources.sites import SitesResource
+from lc2_backup_dagster.sites.problem import SiteProblem
+from lc2_backup_dagster.sites.schema import SiteDefinition
+
+
+def build_definitions(sites: Sequence[SiteDefinition], *, now: datetime) -> dg.Definitions:
+    """Return the definitions of all sites.
+
+    Args:
+        sites: the valid site files.
+        now: windows begin at each site's horizon before it.
+    """
+    parts = [SiteAssets(site, now) for site in sites]
+    return dg.Definitions.merge(
+        dg.Definitions(
+            assets=[asset for part in parts for asset in (*capture_assets(part), restore_asset(part))],
+            resources={"sites": SitesResource(), "catalog": CatalogResource()},
+            # One process a run: starting a process per step costs more than the steps of a small site.
+            executor=dg.in_process_executor,
+            metadata={"sites": dg.MetadataValue.int(len(sites))},
+        ),
+        *(site_automation(part) for part in parts),
+    )
+
+
+def refuse_problems(problems: Sequence[SiteProblem]) -> dg.Definitions:
+    """Return empty definitions when every site file is right, else raise with all that is wrong.
+
+    Loaded as a code location of its own, so that a wrong file is an error on the code-location page while all other
+    sites stay served.
+
+    Raises:
+        ConfigurationError: there are problems; the message lists all of them.
+    """
+    if not problems:
+        return dg.Definitions()
+    listed = "\n".join(f"  {problem}" for problem in problems)
+    raise ConfigurationError(
+        f"{len(problems)} problems in site files; the sites they define are not served:\n{listed}\n",
+        hint="mend the files, then reload this code location and lc2_backup; lc2-backup check shows the same",
+    )

@@ -1,0 +1,133 @@
+"""From a run to the operation that captures a component, and from what it captured to the outcomes of its checks."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.model.window import WindowLength
+from lc2_backup_dagster.operations import checks
+from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point, restorable_points
+from lc2_backup_dagster.operations.capture_database import capture_database
+from lc2_backup_dagster.operations.capture_dump import capture_database_dump
+from lc2_backup_dagster.operations.capture_files import capture_site_files
+from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.orchestration.keys import points_name
+from lc2_backup_dagster.orchestration.progress import LoggedProgress
+from lc2_backup_dagster.orchestration.run_context import asked_at, initiator_of, window_of
+from lc2_backup_dagster.sites.schema import SiteDefinition
+
+
+def capture_component(component: Component, context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
+    """Capture the component the run is for."""
+    return _CAPTURES[component](context, opened)
+
+
+def outcomes_of(
+    component: Component, definition: SiteDefinition, opened: SiteContext, captured: Captured
+) -> list[checks.Outcome]:
+    """Check what was captured; one outcome for each of the component's specs."""
+    return _OUTCOMES[component](definition, opened, captured)
+
+
+def _database(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
+    return capture_database(
+        opened,
+        window=window_of(context, WindowLength.HOURLY),
+        asked_at=asked_at(context),
+        initiator=initiator_of(context),
+        progress=LoggedProgress(context.log, "base backup").bytes_done,
+    )
+
+
+def _dump(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
+    return capture_database_dump(
+        opened,
+        window=window_of(context, WindowLength.DAILY),
+        asked_at=asked_at(context),
+        initiator=initiator_of(context),
+        progress=LoggedProgress(context.log, "dump").bytes_done,
+    )
+
+
+def _files(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
+    return capture_site_files(
+        opened,
+        window=window_of(context, WindowLength.DAILY),
+        asked_at=asked_at(context),
+        initiator=initiator_of(context),
+        progress=LoggedProgress(context.log, "files").objects_done,
+    )
+
+
+def _recovery_point(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
+    captured = bind_recovery_point(
+        opened,
+        window=window_of(context, WindowLength.DAILY),
+        initiator=initiator_of(context),
+    )
+    offer_points(context.instance, opened)
+    return captured
+
+
+def offer_points(instance: dg.DagsterInstance, opened: SiteContext) -> None:
+    """Make the partitions of the site's restore asset exactly the points that can be restored."""
+    name = points_name(opened.site)
+    points = {each.backup_id for each in restorable_points(opened.open_repository(False))}
+    offered = set(instance.get_dynamic_partitions(name))
+    instance.add_dynamic_partitions(name, sorted(points - offered))
+    for gone in sorted(offered - points):
+        instance.delete_dynamic_partition(name, gone)
+
+
+def _database_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
+    return [
+        checks.checksums(captured, read_back_all=definition.policies.read_back == "all"),
+        checks.chain_complete(captured.manifest),
+        checks.encrypted(captured, required=definition.destination.encryption.enabled),
+        _plausible(opened, captured),
+    ]
+
+
+def _dump_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
+    return [
+        checks.checksums(captured, read_back_all=definition.policies.read_back == "all"),
+        checks.encrypted(captured, required=definition.destination.encryption.enabled),
+        _plausible(opened, captured),
+    ]
+
+
+def _files_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
+    return [*_dump_outcomes(definition, opened, captured), checks.files_complete(captured)]
+
+
+def _point_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
+    match = captured.manifest.details["row_match"]
+    if match is None:
+        return [checks.Outcome("files_match_rows", passed=True, message="no rows of this application name files")]
+    return [checks.files_match_rows(match, dangling_limit_share=opened.limits.dangling_rows_share)]
+
+
+def _plausible(opened: SiteContext, captured: Captured) -> checks.Outcome:
+    repository = opened.open_repository(False)
+    earlier = [
+        each for each in repository.backups(captured.backup.component) if each.sequence < captured.backup.sequence
+    ]
+    return checks.size_is_plausible(captured, earlier, change_ratio=opened.limits.change_ratio)
+
+
+_CAPTURES: dict[Component, Callable[[dg.AssetExecutionContext, SiteContext], Captured]] = {
+    Component.DATABASE: _database,
+    Component.DATABASE_DUMP: _dump,
+    Component.FILES: _files,
+    Component.RECOVERY_POINT: _recovery_point,
+}
+_OUTCOMES: dict[Component, Callable[[SiteDefinition, SiteContext, Captured], list[checks.Outcome]]] = {
+    Component.DATABASE: _database_outcomes,
+    Component.DATABASE_DUMP: _dump_outcomes,
+    Component.FILES: _files_outcomes,
+    Component.RECOVERY_POINT: _point_outcomes,
+}
+CAPTURED = tuple(_CAPTURES)
+"""The components that are captured, upstream first."""

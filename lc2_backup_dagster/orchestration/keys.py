@@ -1,0 +1,44 @@
+"""Names in Dagster: asset keys, groups, pools, jobs, schedules. Pure."""
+
+import dagster as dg
+
+from lc2_backup_dagster.model.application import Application
+from lc2_backup_dagster.model.site import Component, SiteId
+
+RESTORE = "restore"
+
+
+def asset_key(site: SiteId, application: Application, component: Component) -> dg.AssetKey:
+    """Return ``<project>/<application>/<component>``; files go by the application's own word."""
+    last = application.files_word if component is Component.FILES else str(component)
+    return dg.AssetKey([site.project, site.application, last])
+
+
+def restore_key(site: SiteId) -> dg.AssetKey:
+    """Return the key of the site's restore asset."""
+    return dg.AssetKey([site.project, site.application, RESTORE])
+
+
+def group_name(site: SiteId) -> str:
+    """Return the group that a site's assets are drawn in."""
+    return _word(site)
+
+
+def pool_name(site: SiteId, component: Component | str) -> str:
+    """Return the pool that lets one run at a time touch a component, however it was launched."""
+    return f"{_word(site)}__{component}"
+
+
+def job_name(site: SiteId, what: str) -> str:
+    """Return the name of a site's job."""
+    return f"{_word(site)}__{what}"
+
+
+def points_name(site: SiteId) -> str:
+    """Return the name of the dynamic partitions that are the site's restorable points."""
+    return f"{_word(site)}__recovery_points"
+
+
+def _word(site: SiteId) -> str:
+    # Two underscores part project and application: names may hold single ones, and Dagster takes no dash.
+    return f"{site.project}__{site.application}".replace("-", "_")

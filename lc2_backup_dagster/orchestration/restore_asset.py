@@ -1,0 +1,166 @@
+"""The asset that restores: one partition for each point that can be restored, its launch form is the wish."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import dagster as dg
+from pydantic import Field
+
+from lc2_backup_dagster.engines.files.writing import Conflict
+from lc2_backup_dagster.model.clock import from_text
+from lc2_backup_dagster.model.errors import ConfigurationError
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.operations.restore import Restored, restore
+from lc2_backup_dagster.operations.restore_request import RestorePlan, RestoreRequest, RestoreScope
+from lc2_backup_dagster.orchestration.capture_assets import SiteAssets
+from lc2_backup_dagster.orchestration.interruptions import translate_errors
+from lc2_backup_dagster.orchestration.keys import RESTORE, asset_key, group_name, pool_name, restore_key
+from lc2_backup_dagster.orchestration.metadata import readable_bytes
+from lc2_backup_dagster.orchestration.partitions import recovery_points
+from lc2_backup_dagster.orchestration.progress import LoggedProgress
+from lc2_backup_dagster.orchestration.run_context import initiator_of
+from lc2_backup_dagster.resources.sites import SitesResource
+
+
+class Scope(StrEnum):
+    """What of the point is restored. Dagster wants the enum of a form in this layer."""
+
+    FULL = "full"
+    DATABASE = "database"
+    FILES = "files"
+
+
+class OnConflict(StrEnum):
+    """What happens to files that are at the target already. Overwriting is for the command line, on purpose."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+
+
+class RestoreConfig(dg.Config):
+    """The launch form. Every default makes something new; none can overwrite anything."""
+
+    scope: Scope = Field(default=Scope.FULL, description="What to restore: `full`, `database` or `files`.")
+    target_database: str | None = Field(
+        default=None,
+        description="Name of the new database on the site's restore server. It must not exist. "
+        "Default: the source's name, `_restored_` and the time.",
+    )
+    target_bucket: str | None = Field(
+        default=None,
+        description="Bucket (or directory) for the files. Default: `restore.files` of the site file.",
+    )
+    target_prefix: str | None = Field(
+        default=None,
+        description="Folder inside the bucket, ending with a slash. Must be empty unless conflicts are skipped. "
+        "Default: the recovery point's id.",
+    )
+    files: list[str] = Field(
+        default_factory=list,
+        description="Globs over the files' keys; only matching files are restored. `*` is any text, slashes "
+        "included. Empty: all files.",
+    )
+    on_conflict: OnConflict = Field(
+        default=OnConflict.REFUSE,
+        description="`refuse` writes nothing when a file is there already; `skip` leaves those as they are (this is "
+        "also how a restore that broke off is continued).",
+    )
+    jobs: int = Field(default=2, ge=1, le=32, description="Parallel jobs of `pg_restore`.")
+    dry_run: bool = Field(
+        default=False,
+        description="Only make the plan: exact objects, bytes, targets and every blocker. Changes nothing.",
+    )
+
+
+def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
+    """Return the restore asset of a site."""
+    definition = site.definition
+    site_id, application = definition.site_id, definition.application_kind
+
+    @dg.asset(
+        key=restore_key(site_id),
+        deps=[
+            # A dynamic asset below a windowed one must say how they map; the point is named by the partition.
+            dg.AssetDep(
+                asset_key(site_id, application, Component.RECOVERY_POINT), partition_mapping=dg.LastPartitionMapping()
+            )
+        ],
+        partitions_def=recovery_points(site_id),
+        group_name=group_name(site_id),
+        pool=pool_name(site_id, RESTORE),
+        description=f"Restores {site_id}: pick a recovery point as the partition, then a target in the launch form "
+        "(Shift+click on Materialize opens it). Without any input everything is restored into a new database and an "
+        "empty folder; nothing existing is touched. Start with `dry_run: true` to see the plan.",
+        owners=list(definition.owners),
+        tags=dict(definition.tags),
+        kinds={"postgres", "file"},
+        op_tags={"lc2/component": RESTORE},
+    )
+    def restore_point(
+        context: dg.AssetExecutionContext, config: RestoreConfig, sites: SitesResource
+    ) -> dg.MaterializeResult:
+        with translate_errors():
+            progress = LoggedProgress(context.log, "restore")
+            restored = restore(
+                sites.open(definition),
+                _request(context.partition_key, config),
+                now=datetime.now(UTC),
+                initiator=initiator_of(context),
+                progress=lambda step, done, total: progress.bytes_done(done, total),
+            )
+            if restored.dry_run:
+                context.log.info(plan_text(restored.plan))
+            return dg.MaterializeResult(metadata=_metadata(restored))
+
+    return restore_point
+
+
+def _request(point: str, config: RestoreConfig) -> RestoreRequest:
+    if config.target_prefix and not config.target_prefix.endswith("/"):
+        raise ConfigurationError(
+            f"target_prefix '{config.target_prefix}' does not end with a slash", hint="write a folder, like restored/"
+        )
+    return RestoreRequest(
+        backup_id=point,
+        scope=RestoreScope(config.scope),
+        target_database=config.target_database,
+        files_bucket=config.target_bucket,
+        files_prefix=config.target_prefix,
+        globs=tuple(config.files),
+        conflict=Conflict(config.on_conflict),
+        jobs=config.jobs,
+        dry_run=config.dry_run,
+    )
+
+
+def plan_text(plan: RestorePlan) -> str:
+    """Return the plan as Markdown."""
+    lines = [f"**Restore of {plan.site} as of {plan.moment}** (recovery point `{plan.point}`)", ""]
+    if plan.database:
+        lines.append(
+            f"- {plan.database.target}: {readable_bytes(plan.database.plain_bytes)} of dump in {plan.database.parts} "
+            f"parts, taken from PostgreSQL {plan.database.server_version}"
+        )
+    if plan.files:
+        lines.append(f"- {plan.files.objects} files, {readable_bytes(plan.files.plain_bytes)}, to {plan.files.target}")
+    lines += [f"- **blocker**: {blocker}" for blocker in plan.blockers] or ["- no blockers"]
+    lines += [f"- afterwards: {note}" for note in plan.notes]
+    return "\n".join(lines)
+
+
+def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
+    plan = restored.plan
+    shown: dict[str, dg.MetadataValue] = {
+        "dry_run": dg.MetadataValue.bool(restored.dry_run),
+        "moment": dg.MetadataValue.timestamp(from_text(plan.moment)),
+        "plan": dg.MetadataValue.md(plan_text(plan)),
+        "bytes": dg.MetadataValue.int(0 if restored.dry_run else plan.plain_bytes),
+        "seconds": dg.MetadataValue.float(round(restored.seconds, 3)),
+    }
+    if restored.database:
+        shown["database"] = dg.MetadataValue.text(restored.database.database)
+        shown["tables"] = dg.MetadataValue.int(restored.database.tables)
+    if restored.files and plan.files:
+        shown["files_target"] = dg.MetadataValue.text(plan.files.target)
+        shown["files_written"] = dg.MetadataValue.int(restored.files.written)
+    return shown
