@@ -1,0 +1,1 @@
+"""One module per step, named by number. A step that was released is never changed."""
