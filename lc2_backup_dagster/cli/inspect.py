@@ -7,9 +7,9 @@ from datetime import datetime
 import click
 from rich.table import Table
 
-from lc2_backup_dagster.cli.session import EXIT_DAMAGED, Session, pass_session, size_text
+from lc2_backup_dagster.cli.session import EXIT_DAMAGED, Session, exit_code, pass_session, size_text
 from lc2_backup_dagster.model.clock import from_text
-from lc2_backup_dagster.model.errors import BackupError
+from lc2_backup_dagster.model.errors import BackupError, RecoveryPointNotFound
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.check_site import check_site
 from lc2_backup_dagster.repository.history import CommittedBackup
@@ -69,8 +69,17 @@ def list_backups(
     """List backups, newest first, of one SITE (project/application) or of all."""
     earliest, latest = from_text(since) if since else None, from_text(until) if until else None
     rows: list[tuple[str, CommittedBackup]] = []
+    failures: list[BackupError] = []
     for name in [site] if site else [str(each.site_id) for each in session.sites.sites]:
-        history = session.open(name).open_repository(False).log.history()
+        try:
+            history = session.open(name).open_repository(False).log.history()
+        except BackupError as error:
+            if site:
+                raise
+            # One site that cannot be read, or has no backup yet, takes the others' list from nobody.
+            session.messages.print(f"{name}: {error}", markup=False)
+            failures += [] if isinstance(error, RecoveryPointNotFound) else [error]
+            continue
         rows += [
             (name, each)
             for each in history.backups.values()
@@ -81,9 +90,17 @@ def list_backups(
     rows.sort(key=lambda row: (row[1].committed_at, row[1].sequence), reverse=True)
     if session.as_json:
         session.print_json([{"site": name, **asdict(each)} for name, each in rows[:limit]])
-        return
+    else:
+        _print_backups(session, rows[:limit])
+        if len(rows) > limit:
+            session.messages.print(f"{len(rows) - limit} older ones are not shown; see --limit")
+    if failures:
+        sys.exit(max(exit_code(each) for each in failures))
+
+
+def _print_backups(session: Session, rows: list[tuple[str, CommittedBackup]]) -> None:
     table = Table("site", "component", "id", "kind", "window", "restorable until", "size", "stored", "state")
-    for name, each in rows[:limit]:
+    for name, each in rows:
         table.add_row(
             name,
             str(each.component),
@@ -96,8 +113,6 @@ def list_backups(
             _state(each),
         )
     session.console.print(table)
-    if len(rows) > limit:
-        session.messages.print(f"{len(rows) - limit} older ones are not shown; see --limit")
 
 
 @click.command()

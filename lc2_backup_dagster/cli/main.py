@@ -1,5 +1,7 @@
 """The command group and its table of commands."""
 
+from typing import Any
+
 import click
 
 from lc2_backup_dagster import __version__
@@ -23,7 +25,19 @@ Exit codes:
 Sites are read from the folders in LC2_BACKUP_SITES, or those of --sites."""
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Ends with the exit code of an error of ours, whoever calls the group."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BackupError as error:
+            fail(error)
+
+
+@click.group(
+    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="lc2-backup")
 @click.option("--sites", metavar="FOLDERS", help="Folders of site files, instead of LC2_BACKUP_SITES.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
@@ -42,7 +56,4 @@ for _command in (check, list_backups, show, verify, restore, rebuild, keygen, de
 
 def main() -> None:
     """Run the command line."""
-    try:
-        group()
-    except BackupError as error:
-        fail(error)
+    group()

@@ -12,7 +12,7 @@ from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.operations.restore import Restored
 from lc2_backup_dagster.operations.restore import restore as carry_out
 from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
-from lc2_backup_dagster.operations.restore_server import facts, restore_server
+from lc2_backup_dagster.operations.restore_server import facts, plan_server_restore, restore_server
 
 
 @click.command()
@@ -62,7 +62,14 @@ def restore(
     if target_prefix and not target_prefix.endswith("/"):
         raise click.UsageError("--target-prefix is a folder and ends with a slash")
     if target_directory is not None:
-        _restore_server(session, site, backup_id, target_directory, start=start)
+        if target_database or target_bucket or target_prefix or globs or scope != RestoreScope.FULL:
+            raise click.UsageError(
+                "--target-directory restores a whole server; it goes with no other target and no choice"
+            )
+        if dry_run:
+            _plan_server(session, site, backup_id, target_directory, start=start)
+        else:
+            _restore_server(session, site, backup_id, target_directory, start=start)
         return
     request = RestoreRequest(
         backup_id=backup_id,
@@ -88,6 +95,21 @@ def restore(
         session.print_json(asdict(restored))
     else:
         _print(session, restored)
+
+
+def _plan_server(session: Session, site: str, backup_id: str, directory: Path, *, start: bool) -> None:
+    plan = plan_server_restore(session.open(site), backup_id, target_directory=directory, start=start)
+    if session.as_json:
+        session.print_json(asdict(plan))
+        return
+    session.console.print(
+        f"base backup {plan.backup_id} of PostgreSQL {plan.server_version} as of {plan.moment}: "
+        f"{size_text(plan.plain_bytes)} in {plan.parts} parts, to {plan.directory}",
+        markup=False,
+    )
+    for blocker in plan.blockers:
+        session.console.print(f"  blocker: {blocker}", markup=False)
+    session.console.print("dry run: nothing was changed")
 
 
 def _restore_server(session: Session, site: str, backup_id: str, directory: Path, *, start: bool) -> None:

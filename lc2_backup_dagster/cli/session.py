@@ -87,9 +87,14 @@ def fail(error: BackupError) -> NoReturn:
     if error.hint:
         console.print("[bold]hint[/]: ", end="")
         console.print(error.hint, markup=False)
+    sys.exit(exit_code(error))
+
+
+def exit_code(error: BackupError) -> int:
+    """Return the exit code of an error's family."""
     if isinstance(error, IntegrityError):
-        sys.exit(EXIT_DAMAGED)
-    sys.exit(EXIT_TRY_AGAIN if isinstance(error, TransientError) else EXIT_FAILED)
+        return EXIT_DAMAGED
+    return EXIT_TRY_AGAIN if isinstance(error, TransientError) else EXIT_FAILED
 
 
 def size_text(count: int | None) -> str:

@@ -7,6 +7,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
 from lc2_backup_dagster.cli.session import EXIT_DAMAGED, Session, pass_session, size_text
+from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.operations.verify import Verified, verify_backup
 
@@ -46,9 +47,9 @@ def _chosen(context: SiteContext, backup_id: str | None, every: bool) -> list[st
     if backup_id:
         return [backup_id]
     backups = context.open_repository(False).backups()
-    if every:
-        return [each.backup_id for each in backups]
-    return list({each.component: each.backup_id for each in backups}.values())
+    chosen = backups if every else list({each.component: each for each in backups}.values())
+    # Points first: verifying one verifies its members, which are then not read again.
+    return [each.backup_id for each in sorted(chosen, key=lambda each: each.component is not Component.RECOVERY_POINT)]
 
 
 def _verify(session: Session, context: SiteContext, ids: list[str], *, deep: bool) -> list[Verified]:

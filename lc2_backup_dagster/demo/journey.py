@@ -56,7 +56,7 @@ def walk(platform: DemoPlatform, client: DagsterClient, state: DemoState, *, say
     report = JourneyReport()
     opened = _open(platform)
     if state.rounds:
-        _change(platform, state.rounds, say)
+        _change(platform, state, say)
     _back_up(client, say)
     point = _newest_point(opened)
     _tell_backups(opened, report)
@@ -73,9 +73,10 @@ def _open(platform: DemoPlatform) -> OpenSite:
     return open_site(sites.site(SITE), environment=environment)
 
 
-def _change(platform: DemoPlatform, rounds: int, say: Say) -> None:
-    with platform.postgres.server(DATABASE).connect() as connection:
-        changed = make_changes(connection, platform.store(LIBRARY_BUCKET), random=Random(rounds))
+def _change(platform: DemoPlatform, state: DemoState, say: Say) -> None:
+    owner = platform.postgres.server(DATABASE, user="liferay", password=state.owner_password)
+    with owner.connect() as connection:
+        changed = make_changes(connection, platform.store(LIBRARY_BUCKET), random=Random(state.rounds))
     say(
         f"people worked: {len(changed.added)} files added, {len(changed.replaced)} replaced, "
         f"{len(changed.deleted)} deleted, {len(changed.articles)} articles edited"

@@ -90,8 +90,10 @@ def _prepare(platform: DemoPlatform, state: DemoState) -> None:
     postgres.create_database(DATABASE, owner="liferay")
     postgres.create_database(_DAGSTER_DATABASE, owner="dagster")
     postgres.create_database(_CATALOG_DATABASE, owner="dagster")
-    for bucket in (LIBRARY_BUCKET, RESTORED_BUCKET, BACKUP_BUCKET):
+    for bucket in (LIBRARY_BUCKET, RESTORED_BUCKET):
         platform.objects.create_bucket(bucket)
+    # Files protected by the store are as safe as the store's own encryption at rest.
+    platform.objects.create_bucket(BACKUP_BUCKET, encrypted=True)
 
 
 def _seed(platform: DemoPlatform, state: DemoState, scale: LiferayScale, say: Say) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from lc2_backup_dagster.model.errors import CatalogUnavailable
+from lc2_backup_dagster.model.errors import BackupError, CatalogUnavailable
 from lc2_backup_dagster.repository.catalog.catalog import Catalog
 from lc2_backup_dagster.repository.site import SiteRepository
 
@@ -32,5 +32,24 @@ def catch_up(catalog: Catalog, repository: SiteRepository) -> str | None:
 
 
 def rebuild_catalog(catalog: Catalog, repositories: Sequence[SiteRepository]) -> dict[str, int]:
-    """Forget the projection of these sites and replay their logs; return records by site."""
-    return {str(repository.site): catalog.rebuild([repository]) for repository in repositories}
+    """Forget the projection of these sites and replay their logs; return records by site.
+
+    Raises:
+        LogCorrupt: a log is damaged; raised after all other sites were replayed, with notes of further failures.
+        CatalogUnavailable: the catalog cannot be reached.
+    """
+    told: dict[str, int] = {}
+    failures: list[BackupError] = []
+    for repository in repositories:
+        try:
+            told[str(repository.site)] = catalog.rebuild([repository])
+        except CatalogUnavailable:
+            raise
+        except BackupError as error:
+            failures.append(error)
+    if failures:
+        first, *others = failures
+        for other in others:
+            first.add_note(f"and: {other}")
+        raise first
+    return told

@@ -8,7 +8,7 @@ from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import check_target_absent
 from lc2_backup_dagster.engines.postgres.tools import find_tools
-from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty
+from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty, TransientError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.capture_files import file_entries
 from lc2_backup_dagster.operations.restore_request import (
@@ -83,14 +83,15 @@ def plan_restore(context: SiteContext, request: RestoreRequest, *, now: datetime
     """
     repository = context.open_repository(False)
     members = members_of(repository, request)
-    blockers: list[str] = []
+    blockers: list[BackupError] = []
     return RestorePlan(
         site=str(context.site),
         point=members.point.backup_id,
         moment=members.point.summary["restorable_until"],
         database=_database(context, repository, request, members.dump, now, blockers) if members.dump else None,
         files=_files(context, repository, request, members.files, blockers) if members.files else None,
-        blockers=tuple(blockers),
+        blockers=tuple(str(each) for each in blockers),
+        only_outages=bool(blockers) and all(isinstance(each, TransientError) for each in blockers),
         notes=tuple(context.application.after_restore_notes) if members.dump else (),
     )
 
@@ -101,7 +102,7 @@ def _database(
     request: RestoreRequest,
     dump: CommittedBackup,
     now: datetime,
-    blockers: list[str],
+    blockers: list[BackupError],
 ) -> DatabasePlan:
     manifest = repository.manifest(dump.backup_id)
     stream = manifest.stream(DUMP_STREAM)
@@ -112,7 +113,7 @@ def _database(
         needed = max(server_major(server), major_of(manifest.details["tool_version"]))
         find_tools(context.database.tools_directory, at_least_major=needed)
     except BackupError as error:
-        blockers.append(str(error))
+        blockers.append(error)
     return DatabasePlan(
         backup_id=dump.backup_id,
         target=f"database {name} on {server.host}:{server.port}",
@@ -128,14 +129,19 @@ def _files(
     repository: SiteRepository,
     request: RestoreRequest,
     files: CommittedBackup,
-    blockers: list[str],
+    blockers: list[BackupError],
 ) -> FilesPlan:
     prefix = f"{request.backup_id}/" if request.files_prefix is None else request.files_prefix
     objects, plain_bytes = files.summary.get("objects", 0), files.summary.get("logical_bytes", 0)
     if request.globs:
         objects, plain_bytes = _selected(repository, files.backup_id, request.globs)
         if not objects:
-            blockers.append(f"no file of {files.backup_id} matches {', '.join(request.globs)}; look with lc2-backup ls")
+            blockers.append(
+                ConfigurationError(
+                    f"no file of {files.backup_id} matches {', '.join(request.globs)}",
+                    hint="a glob is for the whole key: * is any text without a slash, ** any text",
+                )
+            )
     target = f"{prefix} of {request.files_bucket or context.restore.files_bucket or 'no bucket'}"
     try:
         store = context.restore.open_files_target(request.files_bucket, prefix)
@@ -149,7 +155,7 @@ def _files(
                     hint="name another prefix, or conflict 'skip' or 'overwrite'",
                 )
     except BackupError as error:
-        blockers.append(str(error))
+        blockers.append(error)
     return FilesPlan(
         backup_id=files.backup_id,
         target=target,

@@ -14,7 +14,7 @@ from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import DumpOptions, RestoredDump, restore_dump
 from lc2_backup_dagster.engines.postgres.tools import find_tools
-from lc2_backup_dagster.model.errors import BackupError, TargetNotEmpty
+from lc2_backup_dagster.model.errors import BackupError, TargetNotEmpty, TransientError
 from lc2_backup_dagster.operations.capture_files import file_entries
 from lc2_backup_dagster.operations.plan_restore import major_of, plan_restore
 from lc2_backup_dagster.operations.restore_request import DatabasePlan, FilesPlan, RestorePlan, RestoreRequest
@@ -60,7 +60,8 @@ def restore(
     restore that broke off is continued with conflict ``skip``. Either outcome is recorded in the commit log.
 
     Raises:
-        TargetNotEmpty: there are blockers; nothing was changed.
+        TransientError: there are blockers, all of them servers or stores that are away; nothing was changed.
+        TargetNotEmpty: there are other blockers; nothing was changed.
         BackupError: everything engines and repository raise.
     """
     began = time.monotonic()
@@ -68,7 +69,9 @@ def restore(
     if request.dry_run:
         return Restored(plan, None, None, time.monotonic() - began, dry_run=True)
     if plan.blockers:
-        raise TargetNotEmpty(
+        # Whoever waits for a server may try again by himself; whoever would overwrite something may not.
+        kind = TransientError if plan.only_outages else TargetNotEmpty
+        raise kind(
             f"restore of {plan.point} cannot run: " + " | ".join(plan.blockers),
             hint="nothing was changed; remove the blockers and run again",
         )

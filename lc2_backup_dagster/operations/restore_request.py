@@ -95,6 +95,7 @@ class RestorePlan:
         database: or None when no database is restored.
         files: or None when no files are restored.
         blockers: everything that would make it fail, each with its remedy; empty when it can run.
+        only_outages: whether every blocker passes by itself: a server or store that is away.
         notes: what a person has to do afterwards.
     """
 
@@ -104,6 +105,7 @@ class RestorePlan:
     database: DatabasePlan | None
     files: FilesPlan | None
     blockers: Sequence[str]
+    only_outages: bool
     notes: Sequence[str]
 
     @property

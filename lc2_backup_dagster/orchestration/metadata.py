@@ -26,8 +26,10 @@ def readable_bytes(count: int | float) -> str:
 def capture_metadata(captured: Captured) -> dict[str, dg.MetadataValue]:
     """Return the metadata of a capture's materialization."""
     manifest, backup = captured.manifest, captured.backup
-    stored = _number(backup.summary, "stored_bytes")
-    plain = _number(backup.summary, "plain_bytes")
+    # Of files, what counts is the library and what this backup added to the repository, not the list of files.
+    plain = _number(backup.summary, "logical_bytes") or _number(backup.summary, "plain_bytes")
+    stored = _number(backup.summary, "stored_bytes") + _number(backup.summary, "copied_stored_bytes")
+    moved = _number(backup.summary, "copied_bytes") if "copied_bytes" in backup.summary else plain
     shown: dict[str, dg.MetadataValue] = {
         "backup_id": dg.MetadataValue.text(backup.backup_id),
         "kind": dg.MetadataValue.text(str(backup.kind)),
@@ -48,8 +50,8 @@ def capture_metadata(captured: Captured) -> dict[str, dg.MetadataValue]:
         "manifest_sha256": dg.MetadataValue.text(backup.manifest_sha256),
         "parts": _parts(manifest),
     }
-    if stored:
-        shown["ratio"] = dg.MetadataValue.float(round(plain / stored, 3))
+    if stored and moved:
+        shown["ratio"] = dg.MetadataValue.float(round(moved / stored, 3))
     if captured.first_byte_seconds is not None:
         shown["first_byte_seconds"] = dg.MetadataValue.float(round(captured.first_byte_seconds, 3))
     for name in ("objects", "changed_objects", "added", "removed", "unchanged", "copied_bytes", "tables"):

@@ -13,6 +13,7 @@ from lc2_backup_dagster.repository import canonical, layout
 from lc2_backup_dagster.repository.attempt import Attempt, AttemptContext
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.keyring import open_keyring
+from lc2_backup_dagster.repository.kit import put_kit
 from lc2_backup_dagster.repository.log import CommitLog
 from lc2_backup_dagster.repository.manifest import Manifest, decode_manifest
 from lc2_backup_dagster.repository.marker import open_marker
@@ -148,6 +149,8 @@ def open_site_repository(
     """
     clock = clock or SystemClock()
     repository_id = open_marker(store, clock=clock, create=create)
+    if create:
+        put_kit(store)
     keyring = open_keyring(
         store,
         site,

@@ -94,8 +94,12 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
         open_store(definition.destination.store, environment=environment), definition.destination.prefix
     )
 
+    opened: list[SiteRepository] = []
+
     def open_repository(create: bool, /) -> SiteRepository:
-        return open_site_repository(
+        if opened:
+            return opened[0]  # it has proven the log once; from then on it reads only what was appended
+        repository = open_site_repository(
             destination,
             site_id,
             wrapper=open_key(definition.destination),
@@ -104,6 +108,8 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
             options=_write_options(definition),
             compression_level=definition.destination.compression_level,
         )
+        opened.append(repository)
+        return repository
 
     context = SiteContext(
         site=site_id,

@@ -282,5 +282,5 @@ def test_a_closed_store_opens_again(connect, store, buckets):
 
 def test_one_store_serves_many_threads(store):
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda number: store.put(f"key/{number}", b"x" * number), range(200)))
-        assert list(pool.map(lambda number: len(store.get(f"key/{number}")), range(200))) == list(range(200))
+        list(pool.map(lambda number: store.put(f"many/{number}", b"x" * number), range(200)))
+        assert list(pool.map(lambda number: len(store.get(f"many/{number}")), range(200))) == list(range(200))

@@ -246,10 +246,10 @@ class ObjectStoreContract:
         with store.open(key) as reader:
             assert reader.read(100) == b"content"
         if store.can_copy_from(store):
-            copied = store.copy_from(store, key, f"copy/{key}", size_bytes=7, if_match=store.stat(key).etag)
-            assert copied.key == f"copy/{key}"
-            assert store.get(f"copy/{key}") == b"content"
-        store.delete([key, f"copy/{key}"])
+            copied = store.copy_from(store, key, f"copied/{key}", size_bytes=7, if_match=store.stat(key).etag)
+            assert copied.key == f"copied/{key}"
+            assert store.get(f"copied/{key}") == b"content"
+        store.delete([key, f"copied/{key}"])
         assert keys_of(store) == []
 
     def test_composed_and_decomposed_letters_are_two_keys(self, store):
@@ -328,7 +328,7 @@ class ObjectStoreContract:
             assert (store.stat("key").content_type, dict(store.stat("key").metadata)) == (None, {})
             return
         for size_bytes in (10, self.multipart_bytes):
-            key = f"key/{size_bytes}"
+            key = f"kept/{size_bytes}"
             store.put_stream(
                 key,
                 [pattern(size_bytes)],
@@ -336,10 +336,10 @@ class ObjectStoreContract:
                 content_type="application/pdf",
                 metadata={"title": "one two"},
             )
-            copied = store.copy_from(store, key, f"copy/{key}", size_bytes=size_bytes)
+            copied = store.copy_from(store, key, f"copied/{key}", size_bytes=size_bytes)
 
             assert copied.size_bytes == size_bytes
-            for kept in (key, f"copy/{key}"):
+            for kept in (key, f"copied/{key}"):
                 found = store.stat(kept)
                 assert found.content_type == "application/pdf"
                 assert dict(found.metadata) == {"title": "one two"}
@@ -350,13 +350,13 @@ class ObjectStoreContract:
         for size_bytes in (0, 1000, self.multipart_bytes):
             content = pattern(size_bytes)
             for source in (store, other_store):
-                source.put_stream(f"source/{size_bytes}", [content], size_bytes=size_bytes, create_only=False)
-                etag = source.stat(f"source/{size_bytes}").etag
-                key = f"copy/{size_bytes}"
+                source.put_stream(f"sources/{size_bytes}", [content], size_bytes=size_bytes, create_only=False)
+                etag = source.stat(f"sources/{size_bytes}").etag
+                key = f"copied/{size_bytes}"
 
                 for condition in (None, etag):
                     copied = store.copy_from(
-                        source, f"source/{size_bytes}", key, size_bytes=size_bytes, if_match=condition
+                        source, f"sources/{size_bytes}", key, size_bytes=size_bytes, if_match=condition
                     )
                     assert (copied.key, copied.size_bytes) == (key, size_bytes)
                     assert store.get(key) == content

@@ -110,6 +110,8 @@ class S3Connection:
                     user_agent_extra="lc2-backup",
                 ),
             )
+        if access.endpoint is not None:
+            client.meta.events.register("before-parameter-build.s3", _stay_here)
         if access.checksums == "when_required":
             client.meta.events.register("before-call.s3.DeleteObjects", _digest_the_old_way)
         return client
@@ -182,6 +184,14 @@ def _session() -> Any:
     session = Session()
     session.register_component("data_loader", _models())
     return boto3.session.Session(botocore_session=session)
+
+
+def _stay_here(context: dict[str, Any], **_: object) -> None:
+    """Keep boto3 from looking for the bucket's region elsewhere: a given endpoint is the only one that is meant.
+
+    Told ``301`` without a place to go, it would also ask for the region again and again, each time one call deeper.
+    """
+    context.get("s3_redirect", {})["redirected"] = True
 
 
 def _digest_the_old_way(params: dict[str, Any], **_: object) -> None:

@@ -51,6 +51,7 @@ _BY_CODE: Mapping[str, tuple[type[BackupError], str | None]] = {
     "OperationAborted": (StoreUnavailable, "another change of the same bucket is busy"),
 }
 _DENIED = (401, 403)
+_ELSEWHERE = (301, 302, 307, 308)
 _TEMPORARY = (408, 409, 425, 429)
 
 
@@ -81,6 +82,8 @@ def error_for(
             kind = absent
         elif status == 412:
             kind = SourceChanged
+        elif status in _ELSEWHERE:
+            kind, hint = ConfigurationError, "the store answers somewhere else; correct 'endpoint' or 'region'"
         elif status == 507:
             kind = StorageFull
         elif status >= 500 or status in _TEMPORARY or status == 0:
@@ -127,8 +130,5 @@ def translated(
         ) from error
     except (boto.ParamValidationError, boto.InvalidRegionError, boto.ProfileNotFound) as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    except RecursionError:
-        # boto3 asks a store that answers "301" without saying where to for the bucket's region, again and again.
-        raise ConfigurationError(f"{where}: redirected without end", hint="correct 'endpoint' or 'region'") from None
     except (boto.BotoCoreError, ResponseParserError, HTTPError) as error:
         raise StoreUnavailable(f"{where}: {error}", key=key) from error

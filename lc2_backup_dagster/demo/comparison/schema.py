@@ -33,7 +33,8 @@ SCHEMA_QUERIES = {
         select {_RELATION} || '.' || quote_ident(a.attname), concat_ws(' ',
             row_number() over (partition by c.oid order by a.attnum), format_type(a.atttypid, a.atttypmod),
             case when a.attnotnull then 'not null' end, 'identity=' || a.attidentity::text,
-            'generated=' || a.attgenerated::text, 'storage=' || a.attstorage::text, case when a.attcollation <> 0 then a.attcollation::regcollation::text end,
+            'generated=' || a.attgenerated::text, 'storage=' || a.attstorage::text,
+            case when a.attcollation <> 0 then a.attcollation::regcollation::text end,
             'default', pg_get_expr(e.adbin, e.adrelid), col_description(c.oid, a.attnum))
         from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
         left join pg_attrdef e on e.adrelid = a.attrelid and e.adnum = a.attnum

@@ -182,13 +182,16 @@ class ObjectServer:
             _clear(self._scratch, self._ports)
             self._scratch = None
 
-    def create_bucket(self, name: str, *, versioning: bool = False) -> None:
-        """Make a bucket unless it exists already, and turn versioning on when wanted."""
+    def create_bucket(self, name: str, *, versioning: bool = False, encrypted: bool = False) -> None:
+        """Make a bucket unless it exists already; turn on versioning, or encryption at rest (SSE-S3), when wanted."""
         client = self._administrator()
         with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
             client.create_bucket(Bucket=name)
         if versioning:
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        if encrypted:
+            default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+            client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [default]})
 
     def _administrator(self) -> Any:
         """Return a client of the administrator, made once: making one takes longer than making a bucket."""

@@ -91,6 +91,7 @@ class Copier:
         self._source_id = source_id
         self._key_id = repository.sealer.key_id
         self._sealing = ByteGate(sealing_bytes)
+        self._begun: set[str] = set()
         self.stopping = threading.Event()
 
     def bundle(self, members: Sequence[ObjectInfo]) -> Outcome:
@@ -188,7 +189,10 @@ class Copier:
         identity = self._identity(info, Protection.STORE, turn)
         key = object_key(self._site, identity)
         destination = self._repository.store
-        if not self._is_there(key, None, info.size_bytes):  # it is there when a copy's answer was lost
+        # No other attempt ever writes this key. It can be there only when the answer to our own copy was lost.
+        again = key in self._begun
+        self._begun.add(key)
+        if not (again and self._is_there(key, None, info.size_bytes)):
             try:
                 destination.copy_from(self._source.store, info.key, key, size_bytes=info.size_bytes, if_match=info.etag)
             except ObjectNotFound as error:
@@ -197,6 +201,7 @@ class Copier:
                 self._source.probe(info)  # Unreadable when the source refuses the file itself
                 raise error
         stored = destination.stat(key)
+        self._begun.discard(key)
         if stored.size_bytes != info.size_bytes:
             raise SourceChanged(f"{info.key!r} was copied with another size than was listed", key=info.key)
         if info.etag is None:

@@ -10,10 +10,9 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lc2_backup_dagster.model.errors import ConfigurationError, StorageFull
 
@@ -76,7 +75,15 @@ def account_owning(path: Path) -> Account | None:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def run_as(account: Account | None) -> Mapping[str, Any]:
+class RunAs(TypedDict, total=False):
+    """Keyword arguments of ``subprocess`` that switch to a user; ``extra_groups`` drops root's."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def run_as(account: Account | None) -> RunAs:
     """Return the keyword arguments of ``subprocess`` that switch to the account (none when it is None)."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 

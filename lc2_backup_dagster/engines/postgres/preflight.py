@@ -240,16 +240,22 @@ def _check_large_objects(connection: "psycopg.Connection[Any]", server: Server) 
     # pg_read_all_data does not include large objects; has_largeobject_privilege() exists from 18 only.
     rows = connection.execute(
         """
-        SELECT DISTINCT pg_get_userbyid(m.lomowner)::text FROM pg_largeobject_metadata m
+        SELECT r.rolname::text, r.rolsuper, count(*), min(m.oid)
+        FROM pg_largeobject_metadata m JOIN pg_roles r ON r.oid = m.lomowner
         WHERE current_setting('lo_compat_privileges') = 'off' AND NOT pg_has_role(m.lomowner, 'USAGE')
           AND NOT EXISTS (SELECT 1 FROM aclexplode(m.lomacl) a WHERE a.privilege_type = 'SELECT'
                           AND (a.grantee = 0 OR pg_has_role(a.grantee, 'USAGE')))
-        ORDER BY 1
+        GROUP BY 1, 2 ORDER BY 1
         """
     ).fetchall()
     if rows:
-        owners = [row[0] for row in rows]
+        # Membership in a superuser would be a superuser's rights: those objects go to the application's role instead.
+        remedies = [
+            f"ALTER LARGE OBJECT {first} OWNER TO <the application's role> (and {count - 1} more of \"{owner}\")"
+            if is_superuser
+            else f'GRANT "{owner}" TO "{server.user}"'
+            for owner, is_superuser, count, first in rows
+        ]
         raise MissingPrivilege(
-            f"{server} may not read the large objects of {', '.join(owners)}",
-            hint="; ".join(f'GRANT "{owner}" TO "{server.user}"' for owner in owners),
+            f"{server} may not read the large objects of {', '.join(row[0] for row in rows)}", hint="; ".join(remedies)
         )

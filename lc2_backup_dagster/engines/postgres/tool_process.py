@@ -6,6 +6,7 @@ error is drained all the time and only its end is kept. Whatever goes wrong, the
 
 import contextlib
 import fcntl
+import io
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from lc2_backup_dagster.engines.postgres.parent_death import dying_with_parent
 from lc2_backup_dagster.engines.postgres.server import Server, meaning
@@ -188,8 +189,7 @@ class ToolStream(_Tool):
         """
         if self._finished or size == 0:
             return b""
-        assert self._child.stdout is not None
-        chunk: bytes = self._child.stdout.read1(min(size, _CHUNK_BYTES))  # pyright: ignore[reportAttributeAccessIssue]
+        chunk = cast("io.BufferedReader", self._child.stdout).read1(min(size, _CHUNK_BYTES))
         if not chunk:
             self._end()
         self.bytes_read += len(chunk)

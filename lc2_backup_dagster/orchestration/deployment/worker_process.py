@@ -1,14 +1,12 @@
 """Is the process that was started as a run's worker still there? No Dagster here.
 
 A process id alone proves nothing: after a restart of the machine or container it may belong to somebody else. So the
-process must also have been started before it reported itself, and not long before.
+process must also have been started before the worker reported itself; a later owner of the id was started after it.
 """
 
 import os
 from pathlib import Path
 
-# A worker reports itself after its imports; on a busy machine those take a while.
-_LONGEST_START_SECONDS = 300.0
 # /proc counts in hundredths and the boot time in whole seconds.
 _CLOCK_SLACK_SECONDS = 2.0
 
@@ -28,7 +26,7 @@ def is_same_process(pid: int, *, reported_at: float, proc: Path = Path("/proc"))
     if fields[0] in ("Z", "X"):
         return False
     started_at = _boot_time(proc) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return started_at - _CLOCK_SLACK_SECONDS <= reported_at <= started_at + _LONGEST_START_SECONDS
+    return started_at - _CLOCK_SLACK_SECONDS <= reported_at
 
 
 def _boot_time(proc: Path) -> float:

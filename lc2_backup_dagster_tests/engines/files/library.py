@@ -11,10 +11,8 @@ from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, c
 from lc2_backup_dagster.engines.files.entry import (
     STREAM,
     Bundled,
-    Copied,
     FileEntry,
     Location,
-    Parts,
     Protection,
     decode_entries,
 )
@@ -26,7 +24,7 @@ from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.repository.parts import Part
 from lc2_backup_dagster.repository.site import SiteRepository
 from lc2_backup_dagster_tests.builders import TESTER, a_draft, a_repository
-from lc2_backup_dagster_tests.fakes import MemoryStore, SetClock
+from lc2_backup_dagster_tests.fakes import SetClock
 
 SITE = SiteId("retail", "liferay")
 AT_ONCE = Patience(sleep=lambda seconds: None)
@@ -166,23 +164,3 @@ def all_of_a_library() -> dict[str, bytes]:
         "empty.txt": b"",
     }
     return {**small, **awkward, **big}
-
-
-__all__ = [
-    "AT_ONCE",
-    "HASH",
-    "SITE",
-    "Bundled",
-    "Copied",
-    "Library",
-    "MemoryStore",
-    "Parts",
-    "a_part",
-    "all_of_a_library",
-    "an_entry",
-    "an_info",
-    "facts_of",
-    "fill",
-    "only_store",
-    "store_below_public",
-]

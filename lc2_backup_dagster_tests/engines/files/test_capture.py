@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import pytest
 
+from lc2_backup_dagster.engines.files.capture import FileSource, capture_files
 from lc2_backup_dagster.engines.files.entry import Bundled, Copied, Parts, Protection
 from lc2_backup_dagster.engines.files.identity import files_prefix
 from lc2_backup_dagster.engines.files.workers import Limits
@@ -292,6 +293,23 @@ def test_a_short_outage_is_waited_out_and_a_long_one_fails_the_run(
     assert len(shaky.repository.backups()) == 1
 
 
+def test_a_server_side_copy_whose_answer_was_lost_is_not_written_twice(
+    shaky: Library, troubled: Troubled, destination: CopyingFrom
+) -> None:
+    fill(troubled, {"public/file": b"x"})
+    copy, copies = destination.copy_from, []
+
+    def forget_the_answer(*args: object, **options: object) -> None:
+        copies.append(copy(*args, **options))
+        raise StoreUnavailable("the answer was lost")
+
+    destination.copy_from = forget_the_answer
+
+    shaky.capture()
+
+    assert len(copies) == 1 and shaky.done.counts.copied_objects == 1
+
+
 def test_protection_by_the_store_needs_a_store_that_can_copy(source: MemoryStore, key, clock: SetClock) -> None:
     class Elsewhere(MemoryStore):
         def can_copy_from(self, source: object) -> bool:
@@ -338,8 +356,6 @@ def test_a_superseded_attempt_stops_at_its_next_journal(library: Library, source
             raise Fenced("superseded")
 
         attempt.check_alive = fenced  # type: ignore[method-assign]
-        from lc2_backup_dagster.engines.files.capture import FileSource, capture_files
-
         with pytest.raises(Fenced):
             capture_files(
                 attempt,

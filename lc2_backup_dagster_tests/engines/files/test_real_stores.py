@@ -1,5 +1,6 @@
 """The whole road on a directory and on an S3 server that lists out of order."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.entry import Copied
 from lc2_backup_dagster.engines.files.workers import Limits
-from lc2_backup_dagster.model.errors import KeyNotRepresentable
+from lc2_backup_dagster.model.errors import AccessDenied, KeyNotRepresentable
 from lc2_backup_dagster_tests.engines.files.library import (
     Library,
     all_of_a_library,
@@ -63,8 +64,7 @@ def test_a_library_is_captured_changed_captured_verified_and_restored(make: Make
 def test_an_unreadable_file_of_a_directory_makes_the_backup_partial(key: KeyFile, tmp_path: Path) -> None:
     source = DirectoryStore(tmp_path / "library", create=True)
     fill(source, {"a": b"1", "public/b": b"2", "c": b"3"})
-    # A link that takes the place of a file after the listing: refused like a file without read permission, which
-    # root would be allowed to read.
+    # Not by mode bits: root, as whom the tests may run, reads everything.
     library = Library(
         source,
         DirectoryStore(tmp_path / "repository", create=True),
@@ -75,8 +75,6 @@ def test_an_unreadable_file_of_a_directory_makes_the_backup_partial(key: KeyFile
     opened = source.open
 
     def refuse(name: str, **options: object):
-        from lc2_backup_dagster.model.errors import AccessDenied
-
         if name in ("a", "public/b"):
             raise AccessDenied(f"read '{name}': permission denied")
         return opened(name, **options)
@@ -107,8 +105,6 @@ def test_a_name_that_is_not_utf8_comes_back_in_a_directory_and_is_refused_elsewh
 
 
 def test_a_directory_that_is_moved_still_restores(key: KeyFile, tmp_path: Path) -> None:
-    import shutil
-
     source = DirectoryStore(tmp_path / "library", create=True)
     fill(source, {"public/a": b"1" * 5000, "b": b"2"})
     library = Library(

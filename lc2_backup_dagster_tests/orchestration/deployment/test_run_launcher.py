@@ -79,7 +79,6 @@ def test_a_local_worker_is_judged_by_its_process(
     instance: dg.DagsterInstance, launcher: MonitoredRunLauncher, monkeypatch: pytest.MonkeyPatch, answer: bool | None
 ) -> None:
     code_server_says(monkeypatch, answer)
-    # This test process is younger than an event it could have reported five minutes late, so it counts as the worker.
     alive = launcher.check_run_worker_health(a_started_run(instance, tags=LOCAL, pid=os.getpid()))
     dead = launcher.check_run_worker_health(a_started_run(instance, tags=LOCAL, pid=a_dead_pid()))
     assert alive.status == WorkerStatus.RUNNING

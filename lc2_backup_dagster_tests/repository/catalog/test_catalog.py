@@ -1,5 +1,6 @@
 """The catalog against a real PostgreSQL: projecting, rebuilding, listing, noticing a log that was cut off."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +13,7 @@ from lc2_backup_dagster.repository.catalog import BackupStatus, Catalog
 from lc2_backup_dagster.repository.record import Initiator, RecordType
 from lc2_backup_dagster_tests.builders import TESTER, a_backup, a_draft, a_moment, a_repository
 from lc2_backup_dagster_tests.fakes import DyingStore, MemoryStore, SetClock
-from lc2_backup_dagster_tests.repository.catalog.queries import all_records, execute
+from lc2_backup_dagster_tests.repository.catalog.queries import all_records, execute, wait_until_blocked
 
 
 @pytest.fixture
@@ -162,6 +163,29 @@ def test_projections_at_once_wait_for_each_other(shared_url, catalog, store, sit
         counts = list(pool.map(project, repositories))
     assert sorted(counts) == [0, 0, 0, 40]
     assert len(catalog.backups()) == 20
+
+
+def test_a_projection_waits_for_one_that_is_under_way(shared_url, catalog, store, site, key, clock, monkeypatch):
+    first, second = (a_repository(store, site, wrapper=key, clock=clock) for _ in range(2))
+    a_backup(first)
+    catalog.project(first)
+    a_backup(first)
+    under_way, go_on = threading.Event(), threading.Event()
+    records = first.log.records
+
+    def slow(**start):
+        under_way.set()
+        assert go_on.wait(60)
+        yield from records(**start)
+
+    monkeypatch.setattr(first.log, "records", slow)
+    with Catalog(shared_url) as other, ThreadPoolExecutor(2) as pool:
+        running = pool.submit(catalog.project, first)
+        assert under_way.wait(60)
+        waiting = pool.submit(other.project, second)
+        wait_until_blocked(shared_url)
+        go_on.set()
+        assert (running.result(), waiting.result()) == (2, 0)
 
 
 def test_a_projection_that_dies_leaves_the_catalog_as_it_was(catalog, repository, shared_url, monkeypatch):

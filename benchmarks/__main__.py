@@ -1,0 +1,51 @@
+"""`make bench`: measure, print tables with ratios. ARGS="--sizes 0.2,2,10 --documents 3200 --only database,files"."""
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchmarks.bench_site import running_bench
+from benchmarks.dagster_cost import measure_dagster
+from benchmarks.database import measure_compression, measure_database
+from benchmarks.files import measure_files
+from benchmarks.table import print_rows
+
+_PARTS = ("database", "compression", "files", "dagster")
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--sizes", default="0.2,2", help="gigabytes of database, comma-separated (default: 0.2,2)")
+    parser.add_argument("--documents", type=int, default=3200, help="documents of the library (default: 3200)")
+    parser.add_argument(
+        "--only", default=",".join(_PARTS), help=f"parts, comma-separated (default: {','.join(_PARTS)})"
+    )
+    parser.add_argument("--home", type=Path, help="folder for servers and data (default: a temporary one)")
+    options = parser.parse_args()
+    parts = options.only.split(",")
+    if unknown := set(parts) - set(_PARTS):
+        parser.error(f"unknown parts {', '.join(sorted(unknown))}; known are {', '.join(_PARTS)}")
+    home = options.home or Path(tempfile.mkdtemp(prefix="lc2-bench-"))
+    home.mkdir(parents=True, exist_ok=True)
+    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}\n")
+    try:
+        with running_bench(home) as bench:
+            if "database" in parts:
+                rows = [row for size in options.sizes.split(",") for row in measure_database(bench, float(size))]
+                print_rows("Database (part read-back and encryption on; the peer only reads)", rows)
+            if "compression" in parts:
+                print("\n".join(["", "Compression (zstd 3, encrypted)", *measure_compression(bench), ""]))
+            if "files" in parts:
+                print_rows("Document library", measure_files(bench, documents=options.documents))
+            if "dagster" in parts:
+                print("\n".join(["", "Dagster", *measure_dagster(bench)]))
+    finally:
+        if options.home is None:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+main()

@@ -1,0 +1,68 @@
+"""One operation in a process of its own; prints what it did as one JSON line."""
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lc2_backup_dagster.model.window import Window, WindowLength
+from lc2_backup_dagster.operations.capture_database import capture_database
+from lc2_backup_dagster.operations.capture_dump import capture_database_dump
+from lc2_backup_dagster.operations.capture_files import capture_site_files
+from lc2_backup_dagster.operations.restore import restore
+from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore_server import restore_server
+from lc2_backup_dagster.repository.record import Initiator
+from lc2_backup_dagster.sites.assembly import open_site
+from lc2_backup_dagster.sites.loader import load_sites
+
+_WHO = Initiator(actor="benchmark", source="cli")
+_CAPTURES = {
+    "database": (capture_database, WindowLength.HOURLY),
+    "dump": (capture_database_dump, WindowLength.DAILY),
+    "files": (capture_site_files, WindowLength.DAILY),
+}
+
+
+def main() -> None:
+    """Run the task named on the command line over the only site of a folder."""
+    task, folder, *arguments = sys.argv[1:]
+    began = time.monotonic()
+    context = open_site(load_sites([Path(folder)], environment=os.environ).sites[0], environment=os.environ).context
+    told: dict[str, object] = {}
+    if task in _CAPTURES:
+        capture, length = _CAPTURES[task]
+        now = datetime.now(UTC)
+        captured = capture(context, window=Window.around(now, length=length), asked_at=now, initiator=_WHO)
+        told = {
+            "backup_id": captured.backup.backup_id,
+            "first_byte_seconds": captured.first_byte_seconds,
+            **captured.backup.summary,
+        }
+    elif task == "restore-server":
+        backup_id, target = arguments
+        restore_server(context, backup_id, target_directory=Path(target), start=False, initiator=_WHO)
+    else:
+        backup_id, target = arguments
+        scope = RestoreScope.DATABASE if task == "restore-dump" else RestoreScope.FILES
+        request = RestoreRequest(backup_id, scope=scope, target_database=target, files_prefix=f"{target}/")
+        restore(context, request, now=datetime.now(UTC), initiator=_WHO)
+    told |= {
+        "operation_seconds": time.monotonic() - began,
+        "peak_bytes": _peak_bytes(),
+    }
+    print(json.dumps(told))
+
+
+def _peak_bytes() -> int:
+    """Return the largest resident memory of this process; ``ru_maxrss`` would inherit that of its parent."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""Writes a small repository with everything format 1 has in it, and what a reader must find there.
+
+    python -m lc2_backup_dagster_tests.formats.freeze DIRECTORY [--replace]
+    python -m lc2_backup_dagster_tests.formats.freeze --vectors FILE
+
+Run once for each format version, when the version is released; the result is committed and never changed (L-26).
+The expectations come from what was put in, not from what was read back.
+"""
+
+import argparse
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lc2_backup_dagster.clouds.local.key_file import KeyFile
+from lc2_backup_dagster.clouds.local.store import DirectoryStore
+from lc2_backup_dagster.engines.files.capture import FileSource, capture_files
+from lc2_backup_dagster.engines.files.entry import Protection, decode_entries
+from lc2_backup_dagster.engines.postgres.tar_index import TarScanner
+from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
+from lc2_backup_dagster.model.window import Moment
+from lc2_backup_dagster.repository import layout
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.kit import put_kit
+from lc2_backup_dagster.repository.parts import WriteOptions
+from lc2_backup_dagster.repository.record import Initiator, RecordType
+from lc2_backup_dagster.repository.sealing import associated_data
+from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
+from lc2_backup_dagster_tests.builders import a_draft, a_moment
+from lc2_backup_dagster_tests.fakes import MemoryStore, SetClock
+
+KEY_FILE = "TEST-ONLY-throw-away.key"
+ENCRYPTED, PLAIN = SiteId("retail", "liferay"), SiteId("retail", "drupal")
+SOMEBODY = Initiator(actor="alice", source="ui", run_id="0b7e5a", host="worker-1")
+_OPTIONS = WriteOptions(part_bytes=64 * 1024)
+_MIB = 1024 * 1024
+
+
+def freeze(directory: Path) -> None:
+    """Write ``repository/``, the key file and ``expected.json`` into a new directory."""
+    directory.mkdir(parents=True)
+    key = KeyFile.create(directory / KEY_FILE)
+    store = DirectoryStore(directory / "repository", create=True)
+    clock = SetClock()
+    put_kit(store)
+    expected: dict[str, Any] = {"format": layout.FORMAT_VERSION, "sites": {}}
+    for site, wrapper in ((ENCRYPTED, key), (PLAIN, None)):
+        repository = open_site_repository(store, site, wrapper=wrapper, create=True, clock=clock, options=_OPTIONS)
+        expected["sites"][str(site)] = _Writer(repository, clock).write_everything()
+        expected["repository_id"] = repository.repository_id
+    shutil.rmtree(directory / "repository" / ".lc2-staging", ignore_errors=True)
+    (directory / "ruff.toml").write_text('# Frozen bytes are never formatted.\nexclude = ["*"]\n', encoding="ascii")
+    expected["objects"] = {item.key: hashlib.sha256(store.get(item.key)).hexdigest() for item in store.list()}
+    (directory / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n", encoding="ascii")
+
+
+class _Writer:
+    """Writes every kind of backup and of record into one site, and keeps what must be found."""
+
+    def __init__(self, repository: SiteRepository, clock: SetClock) -> None:
+        self._repository = repository
+        self._clock = clock
+        self._backups: dict[str, dict[str, Any]] = {}
+
+    def write_everything(self) -> dict[str, Any]:
+        base = self._database()
+        dump = self._dump()
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder)
+            _fill(source)
+            full = self._files(source, None)
+            _change(source)
+            files = self._files(source, full)
+        self._recovery_point(dump, files, base)
+        self._dead_attempts()
+        self._records(base, full)
+        log = self._repository.log.history()
+        return {
+            "encrypted": self._repository.sealer.key_id is not None,
+            "records": log.sequence,
+            "head_sha256": log.head_sha256,
+            "backups": self._backups,
+        }
+
+    def _database(self) -> CommittedBackup:
+        tar, index = _base_tar()
+        return self._commit(Component.DATABASE, {"base.tar": tar, "base.index": index}, kind=BackupKind.FULL)
+
+    def _dump(self) -> CommittedBackup:
+        streams = {
+            "dump.custom": b"PGDMP" + _text("row of a table", 150_000),
+            "globals.sql": b"CREATE ROLE liferay;\n",
+            "file_references.jsonl": b'{"key":"20097/35201/report.txt/1.0","row_id":"id=1","size_bytes":6}\n',
+            "empty": b"",
+        }
+        details = {"server_version": "17.10", "tool_version": "17.10", "tables": 412}
+        return self._commit(Component.DATABASE_DUMP, streams, kind=BackupKind.DUMP, details=details, summary=details)
+
+    def _commit(self, component: Component, contents: dict[str, bytes], **draft: Any) -> CommittedBackup:
+        self._clock.move(minutes=10)
+        with self._repository.begin(component, window="2026-11-23", initiator=SOMEBODY) as attempt:
+            written = [attempt.write_stream(name, io.BytesIO(content)) for name, content in contents.items()]
+            self._clock.move(seconds=30)
+            backup = attempt.commit(a_draft(streams=written, window="2026-11-23", **draft))
+        self._expect(backup, {name: _fact(content) for name, content in contents.items()})
+        return backup
+
+    def _files(self, source: Path, base: CommittedBackup | None) -> CommittedBackup:
+        self._clock.move(minutes=10)
+        repository = self._repository
+        bases = [base.backup_id] if base else []
+        with repository.begin(Component.FILES, window="2026-11-23", initiator=SOMEBODY, bases=bases) as attempt:
+            previous = []
+            if base:
+                with repository.open_stream(repository.manifest(base.backup_id), "files") as reader:
+                    previous = list(decode_entries(reader, name="files"))
+            captured = capture_files(
+                attempt,
+                repository,
+                FileSource(DirectoryStore(source), source_id="frozen", protection_of=_protection),
+                previous=previous,
+            )
+            moment = Moment(self._clock.now(), self._clock.now())
+            kind = BackupKind.INCREMENTAL if base else BackupKind.FULL
+            backup = attempt.commit(
+                a_draft(
+                    kind=kind,
+                    parent=base and base.backup_id,
+                    streams=captured.streams,
+                    moment=moment,
+                    window="2026-11-23",
+                    details={"source_id": "frozen", "partial": False},
+                    summary={"source_id": "frozen", "objects": captured.counts.objects},
+                )
+            )
+        self._expect(backup, {})
+        self._backups[backup.backup_id]["files"] = _facts(source)
+        return backup
+
+    def _recovery_point(self, dump: CommittedBackup, files: CommittedBackup, base: CommittedBackup) -> None:
+        self._clock.move(minutes=10)
+        members = {
+            str(member.component): {"backup_id": member.backup_id, "manifest_sha256": member.manifest_sha256}
+            for member in (dump, files)
+        }
+        ids = [dump.backup_id, files.backup_id]
+        with self._repository.begin(
+            Component.RECOVERY_POINT, window="2026-11-23", initiator=SOMEBODY, bases=ids
+        ) as attempt:
+            backup = attempt.commit(
+                a_draft(
+                    kind=BackupKind.BINDING,
+                    window="2026-11-23",
+                    moment=a_moment(),
+                    details={
+                        "members": members,
+                        "physical": {"base": base.backup_id, "reaches_moment": False, "reason": "no WAL is archived"},
+                        "row_match": {"rows": 1, "dangling": [], "orphans": ["größe.txt"]},
+                        "after_restore": ["reindex required"],
+                    },
+                    summary={"member_ids": ids},
+                )
+            )
+        self._expect(backup, {})
+
+    def _dead_attempts(self) -> None:
+        repository = self._repository
+        try:
+            with repository.begin(Component.DATABASE, window=None, initiator=SOMEBODY) as failing:
+                failing.write_stream("base.tar", io.BytesIO(b"half a backup"))
+                raise ConnectionError("the server went away: größe")
+        except ConnectionError:
+            pass
+        zombie = repository.begin(Component.DATABASE, window=None, initiator=SOMEBODY).__enter__()
+        zombie._heartbeat.stop()
+        superseding = self._commit(Component.DATABASE, {"base.tar": b"after a dead attempt"}, kind=BackupKind.FULL)
+        self._tell(RecordType.EXPIRE, backup_ids=[superseding.backup_id])
+        self._backups[superseding.backup_id]["expired"] = True
+
+    def _records(self, base: CommittedBackup, full: CommittedBackup) -> None:
+        purged = self._commit(Component.DATABASE, {"base.tar": b"gone"}, kind=BackupKind.FULL)
+        self._tell(RecordType.EXPIRE, backup_ids=[purged.backup_id, full.backup_id])
+        self._tell(RecordType.UNDELETE, backup_ids=[full.backup_id])
+        self._tell(RecordType.PURGE, backup_ids=[purged.backup_id])
+        del self._backups[purged.backup_id]
+        self._tell(RecordType.HOLD, backup_id=base.backup_id, reason="audit 2026")
+        self._tell(RecordType.HOLD, backup_id=base.backup_id, reason="another")
+        self._tell(RecordType.RELEASE, backup_id=base.backup_id, reason="another")
+        self._tell(RecordType.RESTORE, backup_id=base.backup_id, result="completed")
+        self._tell(RecordType.REFUSE, reason='a "bad" request\n\t\x7f\u2028\U0001f600')
+        self._tell(RecordType.REENCRYPT)
+
+    def _tell(self, type: RecordType, **body: Any) -> None:
+        self._clock.move(seconds=5)
+        self._repository.tell(type, initiator=SOMEBODY, body=body)
+
+    def _expect(self, backup: CommittedBackup, streams: dict[str, Any]) -> None:
+        self._backups[backup.backup_id] = {
+            "component": str(backup.component),
+            "kind": str(backup.kind),
+            "parent": backup.parent,
+            "expired": False,
+            "streams": streams,
+            "files": {},
+        }
+
+
+def _protection(key: str) -> Protection:
+    return Protection.STORE if key.startswith("generated/") else Protection.CLIENT
+
+
+def _fill(source: Path) -> None:
+    _write(source, "20097/35201/report.txt/1.0", b"report")
+    _write(source, "20097/35201/empty/1.0", b"")
+    _write(source, "20097/35201/Ünïcode + %41 👍.txt/1.0~7d1f", _text("small", 2_000))
+    _write(source, "20097/35201/latin1-caf\udce9.txt", b"a name that is not UTF-8")
+    _write(source, "20097/35201/changes/1.0", b"before")
+    _write(source, "20097/35201/vanishes/1.0", b"only in the first backup")
+    _write(source, "20097/35202/alone.txt/1.0", _text("one part", _MIB + 5_000))
+    _write(source, "20097/35202/several.txt/1.0", _text("several parts", 8 * _MIB + 7_000))
+    _write(source, "generated/thumbnail.png", bytes(range(256)) * 4)
+    _write(source, "generated/changes.png", b"\x89PNG before")
+
+
+def _change(source: Path) -> None:
+    (source / "20097/35201/vanishes/1.0").unlink()
+    _write(source, "20097/35201/changes/1.0", b"after it")
+    _write(source, "20097/35201/changes/1.1", b"a new version")
+    _write(source, "generated/changes.png", b"\x89PNG after it")
+
+
+def _write(source: Path, key: str, content: bytes) -> None:
+    path = source / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (1_700_000_000 + len(content), 1_700_000_000 + len(content)))
+
+
+def _facts(source: Path) -> dict[str, Any]:
+    paths = [path for path in source.rglob("*") if path.is_file()]
+    return {str(path.relative_to(source)): _fact(path.read_bytes()) for path in paths}
+
+
+def _fact(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _text(words: str, length: int) -> bytes:
+    """Return text that compresses well and differs from place to place."""
+    filling = f"{words}\n" * (4096 // len(words))
+    return "".join(f"{number:08d}\n{filling}" for number in range(length // len(filling) + 1)).encode()[:length]
+
+
+def _base_tar() -> tuple[bytes, bytes]:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in {
+            "backup_label": b"START WAL LOCATION: 0/3000028 (file 000000010000000000000003)\n",
+            "PG_VERSION": b"17\n",
+            "base/5/1259": _text("page", 120_000),
+            "pg_wal/000000010000000000000003": bytes(65_536),
+        }.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime, member.mode = len(content), 1_700_000_000, 0o600
+            tar.addfile(member, io.BytesIO(content))
+    lines: list[bytes] = []
+    scanner = TarScanner(lambda member: lines.append(member.to_line()))
+    scanner.feed(buffer.getvalue())
+    scanner.finish()
+    return buffer.getvalue(), b"".join(lines)
+
+
+def vectors() -> dict[str, Any]:
+    """Return test vectors for those who write a reader of their own: every step with its inputs and its result."""
+    clock = SetClock()
+    store = MemoryStore(clock)
+    kek = KeyFile(hashlib.sha256(b"the published key of the test vectors").digest(), place="vectors")
+    repository = open_site_repository(store, ENCRYPTED, wrapper=kek, create=True, clock=clock)
+    repository.tell(RecordType.REFUSE, initiator=SOMEBODY, body={"reason": 'größe \x7f\u2028 "quoted"\n'})
+    wrapped = json.loads(store.get("keys/retail/liferay/data-1.json"))
+    binding = f"lc2-backup/1 data key\n{repository.repository_id}\n{ENCRYPTED}\ndata-1"
+    secret = kek.unwrap(base64.b64decode(wrapped["wrapping"]["wrapped"]), associated_data=binding.encode())
+    return {
+        "what": "test vectors of LC2 backup repositories, format 1; its keys are published and protect nothing",
+        "key_file": base64.b64encode(kek._key).decode() + "\n",
+        "key_encryption_key_id": kek.key_id,
+        "marker": store.get(layout.MARKER).decode(),
+        "data_key": {
+            "object": store.get("keys/retail/liferay/data-1.json").decode(),
+            "associated_data": binding,
+            "secret": secret.decode(),
+        },
+        "sealed": [
+            _sealed_vector(repository, f"files/retail/liferay/00/{name}", plain) for name, plain in _PLAINS.items()
+        ],
+        "record": {"object": store.get(layout.log_key(ENCRYPTED, 1)).decode(), "sequence": 1},
+    }
+
+
+_PLAINS = {"empty": b"", "short": b"restored without the service", "zeros": bytes(100_000)}
+
+
+def _sealed_vector(repository: SiteRepository, key: str, plain: bytes) -> dict[str, Any]:
+    stored = repository.sealer.seal(plain, key=key)
+    return {
+        "key": key,
+        "key_id": repository.sealer.key_id,
+        "associated_data": associated_data(repository.repository_id, key).decode(),
+        "stored": base64.b64encode(stored).decode(),
+        "part": [len(plain), len(stored), hashlib.sha256(plain).hexdigest(), hashlib.sha256(stored).hexdigest()],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path, nargs="?")
+    parser.add_argument("--replace", action="store_true", help="before a release only: remove the directory first")
+    parser.add_argument("--vectors", type=Path, metavar="FILE", help="write test vectors for the restore kit instead")
+    options = parser.parse_args()
+    if options.vectors:
+        options.vectors.write_text(json.dumps(vectors(), indent=1) + "\n", encoding="ascii")
+        return
+    if not options.directory:
+        parser.error("name a directory")
+    if options.replace:
+        shutil.rmtree(options.directory, ignore_errors=True)
+    freeze(options.directory)
+
+
+if __name__ == "__main__":
+    main()
