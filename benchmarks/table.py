@@ -31,7 +31,20 @@ def mb(count: float) -> str:
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:
     """Print measurements with their ratios."""
-    columns = ["size", "what", "s", "CPU s", "peak", "MB/s", "stored", "first byte s", "against", "its s", "ratio", "CPU ratio"]
+    columns = [
+        "size",
+        "what",
+        "s",
+        "CPU s",
+        "peak",
+        "MB/s",
+        "stored",
+        "first byte s",
+        "against",
+        "its s",
+        "ratio",
+        "CPU ratio",
+    ]
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(

@@ -21,7 +21,7 @@ _NUMBER = "{number}"
 _NUMBER_PATTERN = r"(?<![0-9])[0-9]+(?![0-9])"
 
 
-class Excludes:
+class GlobSet:
     """A set of globs asked together; an empty set matches nothing.
 
     Args:
@@ -43,7 +43,7 @@ class Excludes:
         return self._match is not None and self._match(key) is not None
 
     def __repr__(self) -> str:
-        return f"Excludes({self.patterns!r})"
+        return f"GlobSet({self.patterns!r})"
 
 
 class FileSelection:
@@ -59,8 +59,8 @@ class FileSelection:
     __slots__ = ("excludes", "includes")
 
     def __init__(self, *, includes: Iterable[str] = (), excludes: Iterable[str] = ()) -> None:
-        self.includes = Excludes(includes)
-        self.excludes = Excludes(excludes)
+        self.includes = GlobSet(includes)
+        self.excludes = GlobSet(excludes)
 
     def selects(self, key: str) -> bool:
         """Say whether a key is backed up."""

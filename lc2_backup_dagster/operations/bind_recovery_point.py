@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lc2_backup_dagster.engines.files.matching import Reference, match_rows
+from lc2_backup_dagster.engines.files.matching import match_rows
 from lc2_backup_dagster.engines.postgres.dump import REFERENCES_STREAM
+from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ComponentMissing, ManifestCorrupt, RowsDangling
 from lc2_backup_dagster.model.site import BackupKind, Component
@@ -127,14 +128,14 @@ def _match(
         return asdict(match_rows(references, entries, is_generated=context.files.is_generated))
 
 
-def _references(reader: StreamReader) -> Iterator[Reference]:
+def _references(reader: StreamReader) -> Iterator[FileReference]:
     """Read the rows that the dump's snapshot named, in the order of their keys."""
     rest = b""
     while piece := reader.read(1 << 20):
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             row = json.loads(line)
-            yield Reference(row["key"], row["row_id"], row["size_bytes"])
+            yield FileReference(row["key"], row["row_id"], row["size_bytes"])
     if rest:
         raise ManifestCorrupt(f"{REFERENCES_STREAM} of a dump ends in the middle of a line")
 

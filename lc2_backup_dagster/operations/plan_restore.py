@@ -139,7 +139,7 @@ def _files(
             blockers.append(
                 ConfigurationError(
                     f"no file of {files.backup_id} matches {', '.join(request.globs)}",
-                    hint="a glob is for the whole key: * is any text without a slash, ** any text",
+                    hint="a glob is for the whole key; * is any text, slashes included",
                 )
             )
     target = f"{prefix} of {request.files_bucket or context.restore.files_bucket or 'no bucket'}"

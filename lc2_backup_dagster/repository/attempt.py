@@ -103,7 +103,7 @@ class Attempt:
         self.started: datetime = context.clock.now()
         self.backup_id = f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         self.prefix = layout.backup_prefix(context.site, component, self.backup_id)
-        self._heartbeat = Heartbeat(context.store, self.backup_id, holder=str(self.initiator))
+        self._heartbeat = Heartbeat(context.store, context.site, self.backup_id, holder=str(self.initiator))
         self._committed: CommittedBackup | None = None
         self._sleep = sleep
 
@@ -116,7 +116,7 @@ class Attempt:
         log, store = self._context.log, self._context.store
         silent: set[str] = set()
         while holder := _holder_but(log.history(), self.component, silent):
-            if not wait_until_silent(store, holder.attempt_id, sleep=self._sleep):
+            if not wait_until_silent(store, self._context.site, holder.attempt_id, sleep=self._sleep):
                 if holder.attempt_id not in log.history().running:
                     continue  # it ended while it was watched
                 raise ComponentBusy(
@@ -287,6 +287,7 @@ def _holder_but(history: History, component: Component, silent: set[str]) -> Any
 
 def _summary(manifest: Manifest, draft: ManifestDraft) -> dict[str, Any]:
     return {
+        **draft.summary,
         "plain_bytes": manifest.plain_bytes,
         "stored_bytes": manifest.stored_bytes,
         "started": manifest.started,
@@ -296,5 +297,4 @@ def _summary(manifest: Manifest, draft: ManifestDraft) -> dict[str, Any]:
         "lsn": manifest.moment.lsn,
         "strategy": manifest.strategy.chosen,
         "key_id": manifest.encryption.key_id if manifest.encryption else None,
-        **draft.summary,
     }

@@ -25,10 +25,12 @@ class Keyring:
     Attributes:
         sealer: seals and opens objects.
         log_keys: mapping of key id → HMAC key of the commit log; empty where encryption is off.
+        signed_from: sequence from which on every record is signed, or None where encryption is off.
     """
 
     sealer: Sealer
     log_keys: dict[str, bytes]
+    signed_from: int | None
 
 
 def open_keyring(
@@ -65,7 +67,7 @@ def open_keyring(
                 f"site {site} has encrypted backups, but its encryption is turned off",
                 hint="turn encryption on again and name its key; backups already written stay encrypted",
             )
-        return Keyring(ZstdSealer(compression_level), {})
+        return Keyring(ZstdSealer(compression_level), {}, None)
     if not stored:
         if not create:
             raise ConfigurationError(f"site {site} has no data keys in {store.url}", hint="no backup was made yet")
@@ -79,7 +81,11 @@ def open_keyring(
         key_id=newest["key_id"],
         level=compression_level,
     )
-    return Keyring(sealer, {each["key_id"]: base64.b64decode(each["secret"]["log_hmac"]) for each in opened})
+    return Keyring(
+        sealer,
+        log_keys={each["key_id"]: base64.b64decode(each["secret"]["log_hmac"]) for each in opened},
+        signed_from=min(int(each["secret"]["signed_from"]) for each in opened),
+    )
 
 
 def _create(store: ObjectStore, site: SiteId, *, repository_id: str, wrapper: KeyWrapper, clock: Clock) -> None:
@@ -90,6 +96,8 @@ def _create(store: ObjectStore, site: SiteId, *, repository_id: str, wrapper: Ke
     secret = {
         "streaming_aead": json.loads(json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN)),
         "log_hmac": base64.b64encode(secrets.token_bytes(32)).decode(),
+        # Inside the wrapping: otherwise whoever can write the bucket could replace a signed log by an unsigned one.
+        "signed_from": _next_sequence(store, site),
     }
     # The first key of a site has a fixed id: two first backups at once create one key, not two.
     key_id = "data-1"
@@ -110,6 +118,12 @@ def _create(store: ObjectStore, site: SiteId, *, repository_id: str, wrapper: Ke
         store.put(f"{layout.keys_prefix(site)}{key_id}.json", canonical.encode(record))
     except AlreadyExists:
         return  # the other first backup made it; it is read like any other
+
+
+def _next_sequence(store: ObjectStore, site: SiteId) -> int:
+    prefix = layout.log_prefix(site)
+    names = (item.key[len(prefix) :].removesuffix(".json") for item in store.list(prefix))
+    return max((int(name) for name in names if name.isdecimal()), default=0) + 1
 
 
 def _unwrap(store: ObjectStore, key: str, *, site: SiteId, repository_id: str, wrapper: KeyWrapper) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where everything lies in a repository: pure functions from names to object keys (FORMAT.md, "Layout")."""
 
+from lc2_backup_dagster import __version__
 from lc2_backup_dagster.model.site import Component, SiteId
 
 FORMAT_VERSION = 1
@@ -48,11 +49,14 @@ def keys_prefix(site: SiteId) -> str:
     return f"keys/{site}/"
 
 
-def heartbeat_key(attempt_id: str) -> str:
-    """Return the key of an attempt's heartbeat, one of the few objects that are overwritten."""
-    return f"heartbeats/{attempt_id}/beat.json"
+def heartbeat_key(site: SiteId, attempt_id: str) -> str:
+    """Return the key of an attempt's heartbeat, one of the few objects that are overwritten.
+
+    Below the site, so that a project's role needs to write below its own prefixes only (R-27).
+    """
+    return f"heartbeats/{site}/{attempt_id}/beat.json"
 
 
 def kit_prefix() -> str:
-    """Return the folder of the restore kit for this format."""
-    return f"kit/{FORMAT_VERSION}/"
+    """Return the folder of the restore kit of this release; a mended kit stands beside an older one."""
+    return f"kit/{__version__}/"

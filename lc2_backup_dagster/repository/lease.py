@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.model.errors import BackupError, ObjectNotFound
+from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.repository import canonical, layout
 
 BEAT_SECONDS = 8.0
@@ -22,13 +23,14 @@ class Heartbeat:
 
     Args:
         store: the repository's store.
+        site: whose attempt.
         attempt_id: whose heartbeat.
         holder: who, for people who look at the object.
     """
 
-    def __init__(self, store: ObjectStore, attempt_id: str, *, holder: str) -> None:
+    def __init__(self, store: ObjectStore, site: SiteId, attempt_id: str, *, holder: str) -> None:
         self._store = store
-        self._key = layout.heartbeat_key(attempt_id)
+        self._key = layout.heartbeat_key(site, attempt_id)
         self._holder = holder
         self._stopped = threading.Event()
         self._beats = 0
@@ -62,25 +64,30 @@ class Heartbeat:
         self._store.put(self._key, body, create_only=False)
 
 
-def last_sign_of_life(store: ObjectStore, attempt_id: str) -> datetime | None:
+def last_sign_of_life(store: ObjectStore, site: SiteId, attempt_id: str) -> datetime | None:
     """Return the store's time of the last beat, or None when the heartbeat object is certainly absent."""
     try:
-        return store.stat(layout.heartbeat_key(attempt_id)).modified
+        return store.stat(layout.heartbeat_key(site, attempt_id)).modified
     except ObjectNotFound:
         return None
 
 
 def wait_until_silent(
-    store: ObjectStore, attempt_id: str, *, sleep: Callable[[float], None] = time.sleep, step_seconds: float = 1.0
+    store: ObjectStore,
+    site: SiteId,
+    attempt_id: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    step_seconds: float = 1.0,
 ) -> bool:
     """Watch an attempt's heartbeat: True when it went silent past its lease, False as soon as it beats again.
 
     Takes at most about one lease. An attempt without a heartbeat object is silent: it is written before ``begin``
     and removed after the end.
     """
-    first = last_sign_of_life(store, attempt_id)
+    first = last_sign_of_life(store, site, attempt_id)
     while True:
-        seen = last_sign_of_life(store, attempt_id)
+        seen = last_sign_of_life(store, site, attempt_id)
         if seen is None or store.now() - seen > timedelta(seconds=LEASE_SECONDS):
             return True
         if first is not None and seen > first:

@@ -32,6 +32,7 @@ class CommitLog:
         clock: stamps records.
         key_id: the key that signs new records, or None where encryption is off.
         log_keys: key id → HMAC key, to prove records.
+        signed_from: sequence from which on an unsigned record is a forgery, or None.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class CommitLog:
         clock: Clock,
         key_id: str | None,
         log_keys: dict[str, bytes],
+        signed_from: int | None,
     ) -> None:
         self._store = store
         self._site = site
@@ -50,6 +52,7 @@ class CommitLog:
         self._clock = clock
         self._key_id = key_id
         self._log_keys = log_keys
+        self._signed_from = signed_from
         self._history = History()
         self._lock = threading.RLock()
 
@@ -90,6 +93,7 @@ class CommitLog:
                 sequence=sequence,
                 previous_sha256=previous,
                 log_keys=self._log_keys,
+                signed_from=self._signed_from,
             )
             previous = record.sha256
             yield record
@@ -131,6 +135,7 @@ class CommitLog:
                     sequence=sequence,
                     previous_sha256=previous,
                     log_keys=self._log_keys,
+                    signed_from=self._signed_from,
                 )
         raise StoreUnavailable(f"the log of {self._site} is contended: {_APPEND_TRIES} appends lost the race")
 

@@ -5,6 +5,7 @@ put whole: a failed put is repeated from memory, and nothing like a multipart co
 """
 
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from lc2_backup_dagster.repository.layout import part_key
 from lc2_backup_dagster.repository.sealing import Sealer
 
 _TRIES = 5
+_STREAM_NAME = re.compile(r"(?!manifest\.json$|journal$)[a-z0-9][a-z0-9._-]{0,62}")
 _SAMPLED_SHARE = 0.1
 
 
@@ -134,7 +136,7 @@ def read_back(store: ObjectStore, sealer: Sealer, key: str, *, expected: Part | 
     found_sha256 = sha256(stored)
     if expected is not None and found_sha256 != expected.stored_sha256:
         raise PartCorrupt(f"{key} in {store.url} was stored with other bytes than were sent", key=key)
-    plain = sealer.unseal(stored, key=key)
+    plain = sealer.unseal(stored, key=key, key_id=sealer.key_id)
     if sha256(plain) != plain_sha256:
         raise PartCorrupt(f"{key} in {store.url} does not decode to what was sent", key=key)
     return Part(len(plain), len(stored), plain_sha256, found_sha256)
@@ -165,6 +167,8 @@ class StreamWriter:
         options: WriteOptions = DEFAULT_OPTIONS,
         on_part: Callable[[Part], None] | None = None,
     ) -> None:
+        if not _STREAM_NAME.fullmatch(name):
+            raise ValueError(f"'{name}' is not a stream's name: lower-case letters, digits, '.', '_' and '-'")
         self._store = store
         self._sealer = sealer
         self._prefix = prefix

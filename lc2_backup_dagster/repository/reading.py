@@ -15,7 +15,7 @@ from lc2_backup_dagster.repository.sealing import Sealer
 _AHEAD = 3
 
 
-def read_sealed(store: ObjectStore, sealer: Sealer, key: str, part: Part, *, key_id: str | None = None) -> bytes:
+def read_sealed(store: ObjectStore, sealer: Sealer, key: str, part: Part, *, key_id: str | None) -> bytes:
     """Fetch, prove and open one object.
 
     Raises:
@@ -50,9 +50,7 @@ class StreamReader:
         key_id: the data key of the backup.
     """
 
-    def __init__(
-        self, store: ObjectStore, sealer: Sealer, *, prefix: str, stream: Stream, key_id: str | None = None
-    ) -> None:
+    def __init__(self, store: ObjectStore, sealer: Sealer, *, prefix: str, stream: Stream, key_id: str | None) -> None:
         self._store = store
         self._sealer = sealer
         self._prefix = prefix

@@ -106,7 +106,14 @@ def encode_record(
 
 
 def decode_record(
-    data: bytes, *, repository_id: str, site: str, sequence: int, previous_sha256: str, log_keys: dict[str, bytes]
+    data: bytes,
+    *,
+    repository_id: str,
+    site: str,
+    sequence: int,
+    previous_sha256: str,
+    log_keys: dict[str, bytes],
+    signed_from: int | None,
 ) -> Record:
     """Read and prove one record: its place, its chain, its HMAC.
 
@@ -117,6 +124,7 @@ def decode_record(
         sequence: the place it was found at.
         previous_sha256: hash of the record before it.
         log_keys: mapping of key id → HMAC key; empty when the reader has no key, then HMACs are not checked.
+        signed_from: sequence from which on an unsigned record is a forgery, or None when the reader has no key.
 
     Raises:
         LogCorrupt: unreadable, foreign, out of place, chain broken, or forged.
@@ -125,6 +133,8 @@ def decode_record(
     where = f"record {sequence} of the log of {site}"
     try:
         fields = canonical.decode_object(data)
+        if canonical.encode(fields) != data:
+            raise LogCorrupt(f"{where} is not in canonical form: it was changed", sequence=sequence)
         version, claimed = fields["format"], fields.pop("hmac")
         if version != layout.FORMAT_VERSION:
             raise FormatNotSupported(f"{where} has format {version}", hint="use a newer lc2-backup")
@@ -139,6 +149,8 @@ def decode_record(
     if previous != previous_sha256:
         raise LogCorrupt(f"{where} does not follow the record before it: the hash chain is broken", sequence=sequence)
     if log_keys:
+        if key_id is None and signed_from is not None and sequence >= signed_from:
+            raise LogCorrupt(f"{where} is not signed, though this site's records are: it is forged", sequence=sequence)
         if key_id is not None and key_id not in log_keys:
             raise LogCorrupt(f"{where} is signed with the unknown key {key_id}", sequence=sequence)
         if key_id is not None and not hmac.compare_digest(str(claimed), _authenticate(fields, log_keys[key_id])):

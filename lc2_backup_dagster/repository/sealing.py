@@ -26,13 +26,13 @@ class Sealer(Protocol):
         """Return the stored form of an object that will lie at ``key``."""
         ...
 
-    def unseal(self, stored: bytes, *, key: str, key_id: str | None = None) -> bytes:
+    def unseal(self, stored: bytes, *, key: str, key_id: str | None) -> bytes:
         """Return the plain form.
 
         Args:
             stored: the object's bytes.
             key: where it lies.
-            key_id: the data key it was sealed with; the current one when None.
+            key_id: the data key it was sealed with, or None for an object written while encryption was off.
 
         Raises:
             PartCorrupt: it does not open; the message names the key.
@@ -51,8 +51,14 @@ class ZstdSealer:
         """Return one zstd frame with its content size and checksum."""
         return _compress(plain, self.level)
 
-    def unseal(self, stored: bytes, *, key: str, key_id: str | None = None) -> bytes:
+    def unseal(self, stored: bytes, *, key: str, key_id: str | None) -> bytes:
         """Return the content of the frame."""
+        if key_id is not None:
+            raise PartCorrupt(
+                f"{key} was sealed with data key {key_id}, but encryption is off for this site",
+                hint="name the site's key in its file; turning encryption off does not open what was encrypted",
+                key=key,
+            )
         return _decompress(stored, key)
 
 
@@ -84,15 +90,17 @@ class TinkSealer:
             stream.write(_compress(plain, self._level))
         return target.getvalue()
 
-    def unseal(self, stored: bytes, *, key: str, key_id: str | None = None) -> bytes:
-        """Return the plain bytes, authenticated.
+    def unseal(self, stored: bytes, *, key: str, key_id: str | None) -> bytes:
+        """Return the plain bytes; authenticated, but for objects written while encryption was off.
 
         Raises:
             PartCorrupt: changed, truncated, moved, or sealed with another key.
         """
         from tink import TinkError
 
-        primitive = self._primitives.get(key_id or self._key_id)
+        if key_id is None:
+            return _decompress(stored, key)
+        primitive = self._primitives.get(key_id)
         if primitive is None:
             raise PartCorrupt(f"{key} was sealed with data key {key_id}, which this site does not have", key=key)
         try:

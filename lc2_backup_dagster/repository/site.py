@@ -110,7 +110,7 @@ class SiteRepository:
             key_id=manifest.encryption.key_id if manifest.encryption else None,
         )
 
-    def read_sealed(self, key: str, part: Part, *, key_id: str | None = None) -> bytes:
+    def read_sealed(self, key: str, part: Part, *, key_id: str | None) -> bytes:
         """Fetch, prove and open one object written with ``Attempt.put_sealed``."""
         return read_sealed(self.store, self.sealer, key, part, key_id=key_id)
 
@@ -149,8 +149,6 @@ def open_site_repository(
     """
     clock = clock or SystemClock()
     repository_id = open_marker(store, clock=clock, create=create)
-    if create:
-        put_kit(store)
     keyring = open_keyring(
         store,
         site,
@@ -160,6 +158,8 @@ def open_site_repository(
         create=create,
         compression_level=compression_level,
     )
+    if create:
+        put_kit(store)  # after the keys: a wrong key stops everything before any byte is written
     log = CommitLog(
         store,
         site,
@@ -167,5 +167,6 @@ def open_site_repository(
         clock=clock,
         key_id=keyring.sealer.key_id,
         log_keys=keyring.log_keys,
+        signed_from=keyring.signed_from,
     )
     return SiteRepository(AttemptContext(store, site, repository_id, log, keyring.sealer, clock, options))

@@ -19,8 +19,9 @@ from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.clock import Clock
 from lc2_backup_dagster.model.errors import ConfigurationError
-from lc2_backup_dagster.model.globs import Excludes
+from lc2_backup_dagster.model.globs import GlobSet
 from lc2_backup_dagster.model.site import SiteId
+from lc2_backup_dagster.operations.heap import return_freed_memory
 from lc2_backup_dagster.operations.site_context import DatabaseAccess, FilesAccess, Limits, RestoreAccess, SiteContext
 from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
@@ -88,6 +89,7 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
         ConfigurationError: variables are not set; the message names all of them and the fields that ask for them.
     """
     _check_environment(definition, environment)
+    return_freed_memory()
     site_id = definition.site_id
     application = definition.application_kind
     destination = _below(
@@ -199,7 +201,7 @@ def _database(definition: SiteDefinition, environment: Mapping[str, str]) -> Dat
 
 def _files(definition: SiteDefinition, environment: Mapping[str, str]) -> FilesAccess:
     told = definition.files
-    generated = Excludes(definition.application_kind.generated_globs)
+    generated = GlobSet(definition.application_kind.generated_globs)
     return FilesAccess(
         store=_below(open_store(told.source.store, environment=environment), told.source.prefix),
         source_id=source_id(told),

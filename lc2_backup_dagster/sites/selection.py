@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from lc2_backup_dagster.clouds.registry import StoreConfig
 from lc2_backup_dagster.engines.files.entry import Protection
 from lc2_backup_dagster.model.errors import ConfigurationError
-from lc2_backup_dagster.model.globs import Excludes, FileSelection
+from lc2_backup_dagster.model.globs import FileSelection, GlobSet
 from lc2_backup_dagster.sites.schema import Files, SiteDefinition
 
 
@@ -35,7 +35,7 @@ class ProtectionRules:
     def __init__(self, files: Files) -> None:
         self._default = files.protection
         self._rules = tuple(
-            (rule.prefix, Excludes((rule.glob,) if rule.glob else ()), rule.protection) for rule in files.rules
+            (rule.prefix, GlobSet((rule.glob,) if rule.glob else ()), rule.protection) for rule in files.rules
         )
 
     def protection_of(self, key: str) -> Protection:

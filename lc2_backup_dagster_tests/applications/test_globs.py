@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lc2_backup_dagster.model.errors import ConfigurationError
-from lc2_backup_dagster.model.globs import Excludes, FileSelection
+from lc2_backup_dagster.model.globs import FileSelection, GlobSet
 
 
 @pytest.mark.parametrize(
@@ -43,35 +43,35 @@ from lc2_backup_dagster.model.globs import Excludes, FileSelection
     ],
 )
 def test_a_glob_matches_the_whole_key(glob, key, matches):
-    assert Excludes([glob]).match(key) is matches
+    assert GlobSet([glob]).match(key) is matches
 
 
 def test_a_set_of_globs_matches_when_one_of_them_does():
-    excludes = Excludes(["*.tmp", "a/*", "*.tmp"])
+    excludes = GlobSet(["*.tmp", "a/*", "*.tmp"])
     assert excludes.patterns == ("*.tmp", "a/*")
     assert [key for key in ("x.tmp", "a/b", "b/a/c", "x") if excludes.match(key)] == ["x.tmp", "a/b"]
 
 
 def test_no_globs_match_nothing():
-    assert not Excludes([]).match("")
-    assert not Excludes([]).match("a")
+    assert not GlobSet([]).match("")
+    assert not GlobSet([]).match("a")
 
 
 @pytest.mark.parametrize("glob", ["", "[a", "a[!", "[]", "[z-a]"])
 def test_a_malformed_glob_is_refused(glob):
     with pytest.raises(ConfigurationError, match="glob"):
-        Excludes([glob])
+        GlobSet([glob])
 
 
 def test_a_hostile_glob_ends():
     # With backtracking this would take longer than the age of the world, and the suite's timeout would end it.
-    assert not Excludes(["*a" * 30 + "b"]).match("a" * 1000)
+    assert not GlobSet(["*a" * 30 + "b"]).match("a" * 1000)
 
 
 @given(st.text(alphabet="ab*?[]!-{}number0/", max_size=12), st.text(alphabet="ab0/", max_size=12))
 def test_every_glob_is_refused_or_matches_in_peace(glob, key):
     try:
-        excludes = Excludes([glob])
+        excludes = GlobSet([glob])
     except ConfigurationError:
         return
     assert excludes.match(key) in (True, False)
@@ -86,7 +86,7 @@ def test_globs_agree_with_a_plain_definition(glob, key):
             return plain(pattern[1:], text) or (bool(text) and plain(pattern, text[1:]))
         return bool(text) and pattern[0] in ("?", text[0]) and plain(pattern[1:], text[1:])
 
-    assert Excludes([glob]).match(key) == plain(glob, key)
+    assert GlobSet([glob]).match(key) == plain(glob, key)
 
 
 @given(st.lists(st.sampled_from(["*", "{number}", "a", "/"]), min_size=1, max_size=6), st.text("a/1", max_size=8))
@@ -103,7 +103,7 @@ def test_number_is_a_whole_run_of_digits(parts, key):
             return end > at and (at == 0 or key[at - 1] != "1") and plain(rest[1:], end)
         return key[at : at + 1] == rest[0] and plain(rest[1:], at + 1)
 
-    assert Excludes(["".join(parts)]).match(key) == plain(parts, 0)
+    assert GlobSet(["".join(parts)]).match(key) == plain(parts, 0)
 
 
 def test_a_selection_takes_what_is_included_and_not_excluded():

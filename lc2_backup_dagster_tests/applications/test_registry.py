@@ -3,7 +3,7 @@ import pytest
 from lc2_backup_dagster.applications.registry import APPLICATIONS, application_of
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
-from lc2_backup_dagster.model.globs import Excludes
+from lc2_backup_dagster.model.globs import GlobSet
 
 
 @pytest.mark.parametrize("application", APPLICATIONS.values(), ids=list(APPLICATIONS))
@@ -11,7 +11,7 @@ def test_every_application_implements_the_port(application):
     assert isinstance(application, Application)
     assert application_of(application.kind) is application
     assert application.files_word.isidentifier()
-    Excludes([*application.generated_globs, *application.default_excludes])
+    GlobSet([*application.generated_globs, *application.default_excludes])
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones():

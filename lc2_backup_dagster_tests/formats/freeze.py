@@ -56,7 +56,8 @@ def freeze(directory: Path) -> None:
         expected["sites"][str(site)] = _Writer(repository, clock).write_everything()
         expected["repository_id"] = repository.repository_id
     shutil.rmtree(directory / "repository" / ".lc2-staging", ignore_errors=True)
-    (directory / "ruff.toml").write_text('# Frozen bytes are never formatted.\nexclude = ["*"]\n', encoding="ascii")
+    settings = '# Frozen bytes are never formatted.\nexclude = ["*"]\ncache-dir = "../../../.ruff_cache"\n'
+    (directory / "ruff.toml").write_text(settings, encoding="ascii")
     expected["objects"] = {item.key: hashlib.sha256(store.get(item.key)).hexdigest() for item in store.list()}
     (directory / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n", encoding="ascii")
 

@@ -91,7 +91,7 @@ def tiny_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_site(postgres: PostgresServer, tiny_database: str, tiny_library: Path, tmp_path: Path) -> Iterator[MakeSite]:
-    """Return ``make_site(own=False, **fields)``: a site on directories; ``own`` gives it database and library to change."""
+    """Return ``make_site(own=False, **fields)``: a site on directories, ``own`` with data that may be changed."""
     with ExitStack() as undo:
 
         def make(*, own: bool = False, **fields: object) -> TinySite:

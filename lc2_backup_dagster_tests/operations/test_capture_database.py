@@ -47,6 +47,4 @@ def test_nothing_readable_of_the_database_lies_in_the_bucket(backed_up):
     address = row[0].encode()
     assert b"@" in address
     stored = content_of(backed_up.site.bucket)
-    assert not [
-        name for name, body in stored.items() if address in body and not name.startswith("files/")
-    ]
+    assert not [name for name, body in stored.items() if address in body and not name.startswith("files/")]

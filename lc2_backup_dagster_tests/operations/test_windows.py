@@ -22,7 +22,8 @@ def test_the_open_window_is_captured_now():
 def test_a_past_window_is_refused_and_the_nearest_moments_are_named():
     moments = [Moment(t, t) for t in (at("2026-11-23 01:20"), at("2026-11-23 05:00"), at("2026-11-23 06:00"))]
     with pytest.raises(
-        WindowNotRestorable, match=r"today's data; hint: the nearest before is 2026-11-23T01:20.*after is 2026-11-23T05:00"
+        WindowNotRestorable,
+        match=r"today's data; hint: the nearest before is 2026-11-23T01:20.*after is 2026-11-23T05:00",
     ):
         require_open(HOUR, asked_at=at("2026-11-23 09:00"), what="database", restorable=moments)
 

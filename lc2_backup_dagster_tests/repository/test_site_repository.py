@@ -110,7 +110,7 @@ def test_a_part_moved_to_another_place_does_not_open(store, site, key, clock):
     backup = a_backup(repository, b"one")
     stored = store.get(layout.part_key(layout.backup_prefix(site, Component.DATABASE, backup.backup_id), "base.tar", 0))
     with pytest.raises(PartCorrupt):
-        repository.sealer.unseal(stored, key="backups/elsewhere")
+        repository.sealer.unseal(stored, key="backups/elsewhere", key_id="data-1")
 
 
 def test_a_changed_manifest_is_refused(store, site, key, clock):

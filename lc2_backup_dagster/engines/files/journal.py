@@ -155,7 +155,7 @@ def read_journals(
 
 
 def _read(repository: SiteObjects, key: str) -> list[tuple[FileEntry, bytes]]:
-    plain = repository.sealer.unseal(repository.store.get(key), key=key)
+    plain = repository.sealer.unseal(repository.store.get(key), key=key, key_id=repository.sealer.key_id)
     body, trailer = _split(plain, key)
     if trailer != {"sha256": sha256(body)}:
         raise ManifestCorrupt(f"{key} is cut or damaged", key=key)

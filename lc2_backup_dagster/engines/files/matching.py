@@ -14,24 +14,10 @@ from pathlib import Path
 
 from lc2_backup_dagster.engines.files.entry import FileEntry
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
+from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.errors import ConfigurationError
 
 _SAMPLES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A row that names a file.
-
-    Attributes:
-        key: the key it names.
-        row_id: what an engineer finds the row by (table and primary key).
-        size_bytes: the size the row claims, or None when it claims none.
-    """
-
-    key: str
-    row_id: str
-    size_bytes: int | None
 
 
 @dataclass(slots=True)
@@ -65,7 +51,7 @@ class RowMatch:
 
 
 def match_rows(
-    references: Iterable[Reference],
+    references: Iterable[FileReference],
     entries: Iterable[FileEntry],
     *,
     is_generated: Callable[[str], bool] | None = None,

@@ -76,7 +76,7 @@ class SiteObjects(Protocol):
         """Opens sealed objects whose hashes no manifest holds (journals)."""
         ...
 
-    def read_sealed(self, key: str, part: Part, /, *, key_id: str | None = None) -> bytes:
+    def read_sealed(self, key: str, part: Part, /, *, key_id: str | None) -> bytes:
         """Fetch, prove and open one object.
 
         Raises:

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-_GLOB = re.compile(r"\*\*|\*|\?|[^*?]+")
-_MEANING = {"**": r"(?s:.*)", "*": r"[^/]*", "?": r"[^/]"}
+from lc2_backup_dagster.model.globs import GlobSet
+
+_SPECIAL = re.compile(r"[*?\[{]")
 
 
 @dataclass(frozen=True)
 class Selection:
     """A choice of keys.
 
-    Globs match whole keys: ``*`` is any text without a slash, ``**`` any text, ``?`` one character but a slash;
-    everything else stands for itself. Several globs select what any of them matches.
+    Globs match whole keys as in site files (``model/globs.py``: ``*`` crosses slashes). Several globs select what any
+    of them matches.
 
     Attributes:
         prefix: only keys that begin with it.
@@ -57,7 +58,7 @@ class Selection:
         """Text with which every selected key begins."""
         if self.key is not None:
             return self.key
-        starts = [re.split(r"[*?]", glob, maxsplit=1)[0] for glob in self.globs]
+        starts = [_SPECIAL.split(glob, maxsplit=1)[0] for glob in self.globs]
         if not starts:
             return self.prefix
         low, high = min(starts), max(starts)
@@ -67,12 +68,8 @@ class Selection:
     def __contains__(self, key: str) -> bool:
         if self.key is not None:
             return key == self.key
-        return key.startswith(self.prefix) and (not self.globs or self._pattern.fullmatch(key) is not None)
+        return key.startswith(self.prefix) and (not self.globs or self._globs.match(key))
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile("|".join(f"(?:{_regex(glob)})" for glob in self.globs))
-
-
-def _regex(glob: str) -> str:
-    return "".join(_MEANING.get(piece) or re.escape(piece) for piece in _GLOB.findall(glob))
+    def _globs(self) -> GlobSet:
+        return GlobSet(self.globs)

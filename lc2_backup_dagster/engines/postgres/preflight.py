@@ -251,7 +251,7 @@ def _check_large_objects(connection: "psycopg.Connection[Any]", server: Server) 
     if rows:
         # Membership in a superuser would be a superuser's rights: those objects go to the application's role instead.
         remedies = [
-            f"ALTER LARGE OBJECT {first} OWNER TO <the application's role> (and {count - 1} more of \"{owner}\")"
+            f'ALTER LARGE OBJECT {first} OWNER TO <the application\'s role> (and {count - 1} more of "{owner}")'
             if is_superuser
             else f'GRANT "{owner}" TO "{server.user}"'
             for owner, is_superuser, count, first in rows

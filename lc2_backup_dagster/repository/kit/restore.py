@@ -1,8 +1,7 @@
 """Restore kit of LC2 backup repositories, format 1: reads a repository without the service that wrote it.
 
-One file. Needs Python 3.9 or newer and `pip install cryptography zstandard`, and `boto3` to read S3 directly.
-README.txt has the commands, FORMAT.md the format. Every byte that is given out was proven against the commit log:
-record chain (and HMAC, with the key) -> manifest -> parts -> files.
+Needs Python 3.9 and `pip install cryptography zstandard`, `boto3` for S3. README.txt has the commands, FORMAT.md the
+format. What is given out was proven: record chain (and HMAC, with the key) -> manifest -> parts -> files.
 
 Exit codes: 0 done, 2 wrong arguments or a missing library, 3 not found, wrong key or target not empty, 4 stored data
 is damaged or cannot be proven, 5 the storage or the target cannot be read or written, 6 done but for the files named.
@@ -88,7 +87,7 @@ class S3:
 
 
 def canonical(value: Json) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
 def sha256(content: bytes) -> str:
@@ -153,6 +152,7 @@ class Repository:
             note("note: without --key-file nothing can be opened; the log's hashes are checked, its signatures are not")
         self.data_keys = {name: tink_key(secret["streaming_aead"]) for name, secret in secrets.items()}
         self.log_keys = {name: base64.b64decode(secret["log_hmac"]) for name, secret in secrets.items()}
+        self.signed_from = min([secret["signed_from"] for secret in secrets.values()], default=0)
         self.backups = self._replay()
 
     def _fetch(self, key: str) -> bytes:
@@ -177,7 +177,7 @@ class Repository:
         return name, json.loads(secret)
 
     def _records(self) -> Iterator[Json]:
-        folder, previous, signed = f"log/{self.site}", "0" * 64, False
+        folder, previous = f"log/{self.site}", "0" * 64
         names = [name for name in self.store.names(folder) if name.endswith(".json")]
         with ThreadPoolExecutor(8) as pool:
             contents = pool.map(self._fetch, [f"{folder}/{name}" for name in names])
@@ -189,9 +189,9 @@ class Repository:
                 good = place == (1, self.id, self.site, sequence) and canonical(fields) == content
                 require(good, DAMAGED, f"{where} is of another format or place, or not canonical: {place}")
                 require(fields["previous_sha256"] == previous, DAMAGED, f"{where} does not follow the one before it")
-                require(not signed or fields["key_id"], DAMAGED, f"{where} is not signed, though earlier ones are")
-                signed, previous = fields["key_id"] is not None, sha256(content)
-                if self.log_keys and signed:
+                require(fields["key_id"] or not 0 < self.signed_from <= sequence, DAMAGED, f"{where} is not signed")
+                previous = sha256(content)
+                if self.log_keys and fields["key_id"]:
                     require(fields["key_id"] in self.log_keys, DAMAGED, f"{where} is signed with an unknown key")
                     claimed, key = fields.pop("hmac"), self.log_keys[fields["key_id"]]
                     good = hmac.compare_digest(claimed, hmac.new(key, canonical(fields), "sha256").hexdigest())

@@ -2,7 +2,7 @@ import pytest
 
 from lc2_backup_dagster.applications.liferay.application import LiferayApplication
 from lc2_backup_dagster.model.application import FileReference
-from lc2_backup_dagster.model.globs import Excludes
+from lc2_backup_dagster.model.globs import GlobSet
 
 LIFERAY = LiferayApplication()
 ENTRY = "CREATE TABLE dlfileentry (fileentryid bigint, ctcollectionid bigint, name varchar(255), repositoryid bigint)"
@@ -17,7 +17,7 @@ UUID = "0a1b2c3d-1111-2222-3333-444455556666"
 @pytest.mark.parametrize("folder", ["document_thumbnail", "document_preview", "adaptive"])
 @pytest.mark.parametrize("library", ["", "data/document_library/"])
 def test_generated_files_are_matched(folder, library):
-    assert Excludes(LIFERAY.generated_globs).match(f"{library}20097/0/{folder}/40112/1.png")
+    assert GlobSet(LIFERAY.generated_globs).match(f"{library}20097/0/{folder}/40112/1.png")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_generated_files_are_matched(folder, library):
     ],
 )
 def test_everything_else_of_repository_0_and_elsewhere_is_kept(key):
-    assert not Excludes(LIFERAY.generated_globs).match(key)
+    assert not GlobSet(LIFERAY.generated_globs).match(key)
 
 
 def references(make_database, postgres, *statements, store_uuid=True):

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lc2_backup_dagster.engines.files.matching import Reference, RowMatch, match_rows
+from lc2_backup_dagster.engines.files.matching import RowMatch, match_rows
+from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster_tests.engines.files.library import an_entry
 
 
-def a_row(key: str, size_bytes: int | None = 3, row_id: str = "DLFileEntry 1") -> Reference:
-    return Reference(key, row_id, size_bytes)
+def a_row(key: str, size_bytes: int | None = 3, row_id: str = "DLFileEntry 1") -> FileReference:
+    return FileReference(key, row_id, size_bytes)
 
 
 def before_tilde(key: str) -> str:

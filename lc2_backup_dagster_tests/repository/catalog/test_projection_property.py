@@ -89,7 +89,7 @@ def _append(repository, step: str, choice: int, number: int) -> None:
             "parent": backup_id,
             "window": None,
             "manifest_sha256": f"{number:064x}",
-            "summary": {"plain_bytes": number, "lsn": "0/1", "ratio": 1.5, "nested": {"é": [None, True]}},
+            "summary": {"plain_bytes": number, "lsn": "0/1", "ratio": 15, "nested": {"é": [None, True]}},
         },
         "abort": holder and {"attempt": holder.attempt_id, "reason": "it broke"},
         "hold": backup_id and {"backup_id": backup_id, "reason": f"reason {choice}"},

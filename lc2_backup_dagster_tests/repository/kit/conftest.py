@@ -15,7 +15,7 @@ class Sample:
     def __init__(self, directory: Path) -> None:
         self.repository = directory / "repository"
         self.key_file = directory / KEY_FILE
-        self.script = self.repository / "kit/1/restore.py"
+        self.script = self.repository / "kit/0.1.0/restore.py"
         self.expected: dict[str, Any] = json.loads((directory / "expected.json").read_text(encoding="ascii"))
 
     def backup(self, site: str, component: str, *, index: int = 0) -> str:

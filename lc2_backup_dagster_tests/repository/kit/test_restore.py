@@ -278,13 +278,13 @@ def test_it_runs_on_python_3_9_and_is_short():
 
 def test_putting_the_kit_is_idempotent_and_never_overwrites():
     store = MemoryStore()
-    assert put_kit(store) == [f"kit/1/{name}" for name in ("FORMAT.md", "README.txt", "restore.py", "vectors.json")]
+    assert put_kit(store) == [f"kit/0.1.0/{name}" for name in ("FORMAT.md", "README.txt", "restore.py", "vectors.json")]
     assert put_kit(store) == []
-    assert store.get("kit/1/FORMAT.md").startswith(b"# The repository format, version 1")
-    store.delete(["kit/1/restore.py"])
-    store.put("kit/1/README.txt", b"an older kit", create_only=False)
-    assert put_kit(store) == ["kit/1/restore.py"]
-    assert store.get("kit/1/README.txt") == b"an older kit"
+    assert store.get("kit/0.1.0/FORMAT.md").startswith(b"# The repository format, version 1")
+    store.delete(["kit/0.1.0/restore.py"])
+    store.put("kit/0.1.0/README.txt", b"an older kit", create_only=False)
+    assert put_kit(store) == ["kit/0.1.0/restore.py"]
+    assert store.get("kit/0.1.0/README.txt") == b"an older kit"
 
 
 def test_the_readme_explains_exactly_the_commands_that_exist():
