@@ -8,7 +8,6 @@ from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.orchestration.capture_assets import SiteAssets
 from lc2_backup_dagster.orchestration.keys import asset_key, job_name
-from lc2_backup_dagster.orchestration.partitions import windows
 from lc2_backup_dagster.sites.policies import Schedule
 
 _HOURLY = (Component.DATABASE,)
@@ -44,7 +43,6 @@ def _automation(
         selection=dg.AssetSelection.assets(
             *(asset_key(definition.site_id, definition.application_kind, each) for each in components)
         ),
-        partitions_def=windows(length, now=site.now, horizon_days=definition.retention.daily),
         executor_def=dg.in_process_executor,
         description=f"{description} Site {definition.site_id}.",
         # Runs that hang are ended by run monitoring, so that the next one can start (L-4).

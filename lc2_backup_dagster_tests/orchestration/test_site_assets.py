@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +11,7 @@ import pytest
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.orchestration.build import build_definitions, refuse_problems
+from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.sites.loader import load_sites
 from lc2_backup_dagster_tests.operations.fixtures import MakeSite
 from lc2_backup_dagster_tests.operations.tiny_site import TinySite, open_window
@@ -120,7 +122,9 @@ def test_a_point_without_files_says_which_asset_to_materialize(site, instance, m
 
 
 def test_a_database_that_is_away_is_tried_again_and_nothing_is_listed(make_site: MakeSite, instance, monkeypatch):
-    site = make_site(database={"port": 1})
+    site = make_site(database__port=1)
+    soon = partial(translate_errors, seconds_to_wait=0)
+    monkeypatch.setattr("lc2_backup_dagster.orchestration.capture_assets.translate_errors", soon)
     result = run(site, instance, monkeypatch, "database", partition=open_window(WindowLength.HOURLY).key)
     assert not result.success
     assert any(event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
@@ -163,9 +167,10 @@ def test_a_tick_is_for_the_window_it_lies_in(site, monkeypatch):
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
     definitions = build_definitions([site.open().definition], now=datetime(2026, 11, 23, 12, tzinfo=UTC))
-    schedule = definitions.get_repository_def().get_schedule_def("retail__liferay__hourly_schedule")
+    repository = definitions.get_repository_def()
+    schedule = repository.get_schedule_def("retail__liferay__hourly_schedule")
     tick = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
-    with dg.build_schedule_context(scheduled_execution_time=tick) as context:
+    with dg.build_schedule_context(scheduled_execution_time=tick, repository_def=repository) as context:
         [request] = schedule.evaluate_tick(context).run_requests
     assert request.partition_key == "2026-11-23-02:00"
 

@@ -9,6 +9,7 @@ import pytest
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.model.errors import (
     ComponentBusy,
+    ConfigurationError,
     Fenced,
     IntegrityError,
     LogCorrupt,
@@ -21,7 +22,7 @@ from lc2_backup_dagster.model.errors import (
 from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.lease import LEASE_SECONDS
-from lc2_backup_dagster.repository.record import Initiator, RecordType
+from lc2_backup_dagster.repository.record import Initiator, RecordType, encode_record
 from lc2_backup_dagster_tests.builders import TESTER, a_backup, a_draft, a_repository
 from lc2_backup_dagster_tests.fakes import DyingStore, Killed, SetClock
 
@@ -299,3 +300,52 @@ def test_the_lease_is_judged_by_the_clock_of_the_store_only(store, site, key, cl
         ):
             pass
         held.commit(a_draft())
+
+
+def test_a_forged_unsigned_record_is_refused_where_records_are_signed(store, site, key, clock):
+    """Whoever can write the bucket, but has no key, must not be able to expire backups."""
+    repository = a_repository(store, site, wrapper=key, clock=clock)
+    backup = a_backup(repository)
+    head = repository.log.history()
+    forged = encode_record(
+        repository_id=repository.repository_id,
+        site=str(site),
+        sequence=head.sequence + 1,
+        type=RecordType.EXPIRE,
+        time="2026-11-23T02:00:00.000000Z",
+        initiator=TESTER,
+        body={"backup_ids": [backup.backup_id]},
+        previous_sha256=head.head_sha256,
+        key_id=None,
+        log_keys={},
+    )
+    store.put(layout.log_key(site, head.sequence + 1), forged)
+    with pytest.raises(LogCorrupt, match="is not signed"):
+        a_repository(store, site, wrapper=key, clock=clock).backups()
+
+
+def test_what_was_written_before_encryption_was_turned_on_still_opens(store, site, key, clock):
+    earlier = a_backup(a_repository(store, site, wrapper=None, clock=clock), b"plain")
+    repository = a_repository(store, site, wrapper=key, clock=clock)
+    later = a_backup(repository, b"sealed")
+    for backup, content in ((earlier, b"plain"), (later, b"sealed")):
+        with repository.open_stream(repository.manifest(backup.backup_id), "base.tar") as reader:
+            assert reader.read() == content
+    with pytest.raises(ConfigurationError, match="encryption is turned off"):
+        a_repository(store, site, wrapper=None, clock=clock)
+
+
+def test_names_that_are_not_utf8_do_not_break_a_commit(store, site, key, clock):
+    repository = a_repository(store, site, wrapper=key, clock=clock)
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    backup = a_backup(repository, details={"unreadable": [[name, "refused"]]})
+    assert repository.manifest(backup.backup_id).details["unreadable"] == [[name, "refused"]]
+
+
+def test_a_wrong_key_writes_nothing_even_where_the_kit_is_incomplete(store, site, key, clock, tmp_path):
+    a_backup(a_repository(store, site, wrapper=key, clock=clock))
+    store.delete([f"{layout.kit_prefix()}README.txt"])
+    before = dict(store.objects)
+    with pytest.raises(WrongKey):
+        a_repository(store, site, wrapper=KeyFile.create(tmp_path / "other.key"), clock=clock)
+    assert store.objects == before

@@ -1,0 +1,126 @@
+import pytest
+
+from lc2_backup_dagster_tests.cli.calling import lc2
+from lc2_backup_dagster_tests.operations.tiny_site import (
+    SEALED_ALONE,
+    content_of,
+    databases_of,
+    drop_database,
+    picture_of,
+)
+
+SITE = "retail/liferay"
+
+
+@pytest.fixture
+def point(backed_up) -> str:
+    return backed_up.point.backup.backup_id
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(copy, backed_up, point, postgres):
+    before = picture_of(copy.bucket), databases_of(postgres), picture_of(copy.restored)
+    answer = lc2(copy, "restore", SITE, point, "--dry-run")
+    assert answer.code == 0
+    assert "database tiny_backed_up_restored_" in answer.out
+    assert f"{backed_up.files.backup.summary['objects']} files" in answer.out
+    assert "dry run: nothing was changed" in answer.out
+    told = lc2(copy, "--json", "restore", SITE, point, "--dry-run", "--target-database", "tiny_backed_up").json
+    assert (told["dry_run"], told["database"], told["files"]) == (True, None, None)
+    assert "exists" in told["plan"]["blockers"][0]
+    assert (picture_of(copy.bucket), databases_of(postgres), picture_of(copy.restored)) == before
+
+
+def test_a_restore_tells_what_was_done_and_what_remains_to_do(copy, backed_up, point, postgres):
+    tables, files = backed_up.dump.manifest.details["tables"], backed_up.files.backup.summary["objects"]
+    try:
+        answer = lc2(copy, "restore", SITE, point, "--target-database", "tiny_by_cli", "--target-prefix", "cli/")
+        assert answer.code == 0, answer.err
+        assert f"database tiny_by_cli: {tables} tables" in answer.out
+        assert f"files: {files} written, 0 left as they were" in answer.out
+        assert "now: reindex required" in answer.out
+        assert "tiny_by_cli" in databases_of(postgres)
+    finally:
+        drop_database(postgres, "tiny_by_cli")
+    assert len(content_of(copy.restored / "cli")) == files
+
+
+def test_json_of_a_restore_is_for_machines(copy, point):
+    answer = lc2(copy, "--json", "restore", SITE, point, "--scope", "files", "--file", SEALED_ALONE)
+    assert answer.json["files"]["written"] == 1
+    assert answer.json["plan"]["files"]["objects"] == 1
+    assert answer.err == ""
+
+
+def test_blockers_end_with_1_and_are_all_told(copy, point):
+    (copy.restored / point).mkdir(parents=True)
+    (copy.restored / point / "there").write_text("mine")
+    answer = lc2(copy, "restore", SITE, point, "--target-database", "tiny_backed_up")
+    assert answer.code == 1
+    assert "'tiny_backed_up' exists" in answer.err
+    assert "is not empty" in answer.err
+    assert list(content_of(copy.restored)) == [f"{point}/there"]
+
+
+def test_a_server_that_is_away_ends_with_3(copy, point):
+    away = copy.changed(copy.root, restore__database__port=1)
+    answer = lc2(away, "restore", SITE, point)
+    assert answer.code == 3
+    assert "cannot be reached" in answer.err
+    assert picture_of(copy.restored) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--on-conflict", "overwrite"], "say --yes"),
+        (["--target-prefix", "no-slash"], "ends with a slash"),
+        (["--scope", "everything"], "Invalid value"),
+        (["--target-directory", "/tmp/x", "--target-database", "y"], "goes with no other target"),
+        (["--jobs", "0"], "Invalid value"),
+    ],
+)
+def test_wrong_usage_ends_with_2(copy, point, options, told):
+    before = picture_of(copy.bucket)
+    answer = lc2(copy, "restore", SITE, point, *options)
+    assert answer.code == 2
+    assert told in answer.err
+    assert picture_of(copy.bucket) == before
+
+
+def test_overwriting_needs_yes_and_is_then_done(copy, point):
+    there = copy.restored / "over" / SEALED_ALONE
+    there.parent.mkdir(parents=True)
+    there.write_text("old")
+    options = ["--scope", "files", "--target-prefix", "over/", "--file", SEALED_ALONE, "--on-conflict", "overwrite"]
+    assert lc2(copy, "restore", SITE, point, *options, "--yes").code == 0
+    assert there.read_bytes() == (copy.library / SEALED_ALONE).read_bytes()
+
+
+def test_a_dry_run_of_a_base_backup_writes_no_directory(copy, backed_up, tmp_path):
+    before = picture_of(copy.bucket)
+    base = backed_up.base.backup.backup_id
+    answer = lc2(copy, "restore", SITE, base, "--target-directory", tmp_path / "data", "--dry-run")
+    assert answer.code == 0
+    assert f"base backup {base} of PostgreSQL 17" in answer.out
+    assert "dry run: nothing was changed" in answer.out
+    told = lc2(copy, "--json", "restore", SITE, base, "--target-directory", copy.root, "--dry-run").json
+    assert "is not empty" in told["blockers"][0]
+    assert not (tmp_path / "data").exists()
+    assert picture_of(copy.bucket) == before
+
+
+def test_a_base_backup_becomes_a_directory(copy, backed_up, tmp_path):
+    base = backed_up.base.backup.backup_id
+    answer = lc2(copy, "--json", "restore", SITE, base, "--target-directory", tmp_path / "data", "--no-start")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "data" / "PG_VERSION").read_text().strip() == "17"
+    assert answer.json["files"] == len(content_of(tmp_path / "data"))
+    again = lc2(copy, "restore", SITE, base, "--target-directory", tmp_path / "data", "--no-start")
+    assert again.code == 1
+    assert "is not empty" in again.err
+
+
+def test_a_base_backup_without_a_directory_says_what_to_do(copy, backed_up):
+    answer = lc2(copy, "restore", SITE, backed_up.base.backup.backup_id)
+    assert answer.code == 1
+    assert "--target-directory" in answer.err

@@ -1,0 +1,65 @@
+"""The newcomer's road: one command backs up, restores and compares; a second call goes on where the first was."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
+
+
+def demo(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("lc2-backup")
+    return subprocess.run(
+        [str(program), "demo", "--home", str(home), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        check=False,
+    )
+
+
+def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_behind(tmp_path: Path):
+    small = ("--once", "--megabytes", "20", "--documents", "60")
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # and the usual ports may be taken by others, too
+        assert taken.getsockname()
+        first = demo(tmp_path / "home", *small)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "files (full)" in first.stdout
+    assert first.stdout.count("identical") >= 3, first.stdout
+
+    second = demo(tmp_path / "home", *small)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "from an earlier call" in second.stdout
+    assert "files (incremental)" in second.stdout
+    assert second.stdout.count("identical") >= 3, second.stdout
+    assert not processes_of(tmp_path / "home")
+
+    assert demo(tmp_path / "home", "--clean").returncode == 0
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_report_with_one_difference_is_not_identical():
+    from lc2_backup_dagster.demo.comparison.differences import Findings
+    from lc2_backup_dagster.demo.journey import JourneyReport
+
+    findings = Findings()
+    findings.add("public.user_", "row 20129 differs")
+    report = JourneyReport(differences={"database": findings.result()})
+    assert not report.identical
+
+
+def processes_of(home: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(home) in line and "pytest" not in line:
+                found.append(line)
+    return found
