@@ -12,7 +12,7 @@ clean-demo: $(VENV)/.ready
 	$(VENV)/bin/lc2-backup demo --clean
 
 test: check
-	$(VENV)/bin/python -m pytest -n 2 $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from lc2_backup_dagster.model.errors import BackupError, IntegrityError, TransientError
 from lc2_backup_dagster.model.site import SiteId
+from lc2_backup_dagster.model.sizes import readable_bytes
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.sites.assembly import open_site
@@ -98,12 +99,5 @@ def exit_code(error: BackupError) -> int:
 
 
 def size_text(count: int | None) -> str:
-    """Return a size as people read it, in powers of 1,024."""
-    if count is None:
-        return "—"
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
+    """Return a size as people read it, or a dash where there is none."""
+    return "—" if count is None else readable_bytes(count)

@@ -1,11 +1,11 @@
 """From a run to the operation that captures a component, and from what it captured to the outcomes of its checks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.model.window import WindowLength
 from lc2_backup_dagster.operations import checks
 from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point, restorable_points
 from lc2_backup_dagster.operations.capture_database import capture_database
@@ -14,6 +14,7 @@ from lc2_backup_dagster.operations.capture_files import capture_site_files
 from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.orchestration.keys import points_name
+from lc2_backup_dagster.orchestration.partitions import window_length
 from lc2_backup_dagster.orchestration.progress import LoggedProgress
 from lc2_backup_dagster.orchestration.run_context import asked_at, initiator_of, window_of
 from lc2_backup_dagster.sites.schema import SiteDefinition
@@ -21,7 +22,17 @@ from lc2_backup_dagster.sites.schema import SiteDefinition
 
 def capture_component(component: Component, context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
     """Capture the component the run is for."""
-    return _CAPTURES[component](context, opened)
+    window = window_of(context, window_length(component))
+    if component is Component.RECOVERY_POINT:
+        captured = bind_recovery_point(opened, window=window, initiator=initiator_of(context))
+        offer_points(context.instance, opened)
+        return captured
+    asked: dict[str, Any] = {"window": window, "asked_at": asked_at(context), "initiator": initiator_of(context)}
+    progress = LoggedProgress(context.log, str(component))
+    if component is Component.FILES:
+        return capture_site_files(opened, **asked, progress=progress.objects_done)
+    capture = capture_database if component is Component.DATABASE else capture_database_dump
+    return capture(opened, **asked, progress=progress.bytes_done)
 
 
 def outcomes_of(
@@ -29,46 +40,6 @@ def outcomes_of(
 ) -> list[checks.Outcome]:
     """Check what was captured; one outcome for each of the component's specs."""
     return _OUTCOMES[component](definition, opened, captured)
-
-
-def _database(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
-    return capture_database(
-        opened,
-        window=window_of(context, WindowLength.HOURLY),
-        asked_at=asked_at(context),
-        initiator=initiator_of(context),
-        progress=LoggedProgress(context.log, "base backup").bytes_done,
-    )
-
-
-def _dump(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
-    return capture_database_dump(
-        opened,
-        window=window_of(context, WindowLength.DAILY),
-        asked_at=asked_at(context),
-        initiator=initiator_of(context),
-        progress=LoggedProgress(context.log, "dump").bytes_done,
-    )
-
-
-def _files(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
-    return capture_site_files(
-        opened,
-        window=window_of(context, WindowLength.DAILY),
-        asked_at=asked_at(context),
-        initiator=initiator_of(context),
-        progress=LoggedProgress(context.log, "files").objects_done,
-    )
-
-
-def _recovery_point(context: dg.AssetExecutionContext, opened: SiteContext) -> Captured:
-    captured = bind_recovery_point(
-        opened,
-        window=window_of(context, WindowLength.DAILY),
-        initiator=initiator_of(context),
-    )
-    offer_points(context.instance, opened)
-    return captured
 
 
 def offer_points(instance: dg.DagsterInstance, opened: SiteContext) -> None:
@@ -117,17 +88,11 @@ def _plausible(opened: SiteContext, captured: Captured) -> checks.Outcome:
     return checks.size_is_plausible(captured, earlier, change_ratio=opened.limits.change_ratio)
 
 
-_CAPTURES: dict[Component, Callable[[dg.AssetExecutionContext, SiteContext], Captured]] = {
-    Component.DATABASE: _database,
-    Component.DATABASE_DUMP: _dump,
-    Component.FILES: _files,
-    Component.RECOVERY_POINT: _recovery_point,
-}
 _OUTCOMES: dict[Component, Callable[[SiteDefinition, SiteContext, Captured], list[checks.Outcome]]] = {
     Component.DATABASE: _database_outcomes,
     Component.DATABASE_DUMP: _dump_outcomes,
     Component.FILES: _files_outcomes,
     Component.RECOVERY_POINT: _point_outcomes,
 }
-CAPTURED = tuple(_CAPTURES)
+CAPTURED = tuple(_OUTCOMES)
 """The components that are captured, upstream first."""

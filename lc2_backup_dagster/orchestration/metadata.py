@@ -6,21 +6,12 @@ import dagster as dg
 
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.site import SiteId
+from lc2_backup_dagster.model.sizes import readable_bytes
 from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.manifest import Manifest
 
 _ROWS = 50
-
-
-def readable_bytes(count: int | float) -> str:
-    """Return a size as people read it, in powers of 1,024."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(size) < 1024 or unit == "TiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError("unreachable")
 
 
 def capture_metadata(captured: Captured) -> dict[str, dg.MetadataValue]:

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from lc2_backup_dagster.orchestration.metadata import readable_bytes
+from lc2_backup_dagster.model.sizes import readable_bytes
 
 _EVERY_SECONDS = 15.0
 

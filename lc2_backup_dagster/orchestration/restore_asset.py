@@ -10,12 +10,12 @@ from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.model.sizes import readable_bytes
 from lc2_backup_dagster.operations.restore import Restored, restore
 from lc2_backup_dagster.operations.restore_request import RestorePlan, RestoreRequest, RestoreScope
 from lc2_backup_dagster.orchestration.capture_assets import SiteAssets
 from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.orchestration.keys import RESTORE, asset_key, group_name, pool_name, restore_key
-from lc2_backup_dagster.orchestration.metadata import readable_bytes
 from lc2_backup_dagster.orchestration.partitions import recovery_points
 from lc2_backup_dagster.orchestration.progress import LoggedProgress
 from lc2_backup_dagster.orchestration.run_context import initiator_of

@@ -84,7 +84,7 @@ def open_keyring(
     return Keyring(
         sealer,
         log_keys={each["key_id"]: base64.b64decode(each["secret"]["log_hmac"]) for each in opened},
-        signed_from=min(int(each["secret"]["signed_from"]) for each in opened),
+        signed_from=min(each["secret"]["signed_from"] for each in opened),
     )
 
 
@@ -146,7 +146,12 @@ def _unwrap(store: ObjectStore, key: str, *, site: SiteId, repository_id: str, w
             hint="name the key file the site was set up with; nothing was written",
             site=str(site),
         ) from error
-    return {**record, "secret": canonical.decode_object(plain)}
+    try:
+        secret = canonical.decode_object(plain)
+        base64.b64decode(secret["log_hmac"], validate=True)
+        return {**record, "secret": {**secret, "signed_from": int(secret["signed_from"])}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestCorrupt(f"the secret inside data key {key} is not one of ours: {error!r}", key=key) from error
 
 
 def _binding(repository_id: str, site: SiteId, key_id: str) -> bytes:

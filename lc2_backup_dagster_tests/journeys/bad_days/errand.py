@@ -45,7 +45,7 @@ from lc2_backup_dagster.repository.site import SiteRepository, open_site_reposit
 from lc2_backup_dagster.sites.assembly import OpenSite, open_key, open_site
 from lc2_backup_dagster.sites.loader import load_sites
 
-BEAT_SECONDS, LEASE_SECONDS, LOOK_SECONDS = 0.1, 1.5, 0.1
+BEAT_SECONDS, LEASE_SECONDS, LOOK_SECONDS = 0.1, 0.5, 0.05
 """A lease in tests: as in the service a beat is a fraction of it, only all is shorter."""
 
 
