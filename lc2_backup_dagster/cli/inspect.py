@@ -136,7 +136,7 @@ def show(session: Session, site: str, backup_id: str) -> None:
         "restorable": f"{manifest.moment.restorable_from} to {manifest.moment.restorable_until}",
         "lsn": f"{manifest.moment.lsn} on timeline {manifest.moment.timeline}" if manifest.moment.lsn else "—",
         "size": size_text(backup.summary.get("logical_bytes") or manifest.plain_bytes),
-        "stored": size_text(manifest.stored_bytes),
+        "stored": size_text(backup.summary.get("copied_stored_bytes", manifest.stored_bytes)),
         "begun, finished": f"{manifest.started}, {manifest.finished}",
         "committed": f"{backup.committed_at}, record {backup.sequence}",
         "status": _state(backup),

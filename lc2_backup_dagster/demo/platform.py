@@ -86,8 +86,9 @@ def _prepare(platform: DemoPlatform, state: DemoState) -> None:
     )
     postgres.create_role("lc2_restore", password=state.restore_password, options="LOGIN CREATEDB")
     postgres.create_role("dagster", password=state.dagster_password, options="LOGIN")
-    postgres.execute("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO lc2_backup")
     postgres.create_database(DATABASE, owner="liferay")
+    # Rights on functions belong to a database: this one is used on the connection that opens the dump's snapshot.
+    postgres.execute("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO lc2_backup", database=DATABASE)
     postgres.create_database(_DAGSTER_DATABASE, owner="dagster")
     postgres.create_database(_CATALOG_DATABASE, owner="dagster")
     for bucket in (LIBRARY_BUCKET, RESTORED_BUCKET):

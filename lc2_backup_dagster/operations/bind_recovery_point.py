@@ -157,8 +157,10 @@ def _summary(dump: CommittedBackup, files: CommittedBackup, match: dict[str, Any
     summary: dict[str, Any] = {
         "member_ids": [member.backup_id for member in members],
         "partial": bool(files.summary.get("partial")),
-        "plain_bytes": dump.summary["plain_bytes"] + files.summary.get("logical_bytes", 0),
-        "stored_bytes": sum(member.summary["stored_bytes"] for member in members),
+        # Its own manifest has no streams: what a point weighs is what its members hold, and what they added.
+        "logical_bytes": dump.summary["plain_bytes"] + files.summary.get("logical_bytes", 0),
+        "copied_stored_bytes": files.summary.get("copied_stored_bytes", 0)
+        + sum(member.summary["stored_bytes"] for member in members),
         "objects": files.summary.get("objects", 0),
         "tables": dump.summary.get("tables"),
     }

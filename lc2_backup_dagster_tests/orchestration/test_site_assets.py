@@ -96,7 +96,9 @@ def test_the_daily_run_binds_a_point_that_restore_offers_and_restores(
     done = run(site, instance, monkeypatch, "restore", partition=point.backup_id, config={"target_database": target})
     try:
         assert done.success, failures(done)
-        again = run(site, instance, monkeypatch, "restore", partition=point.backup_id, config={"target_database": target})
+        again = run(
+            site, instance, monkeypatch, "restore", partition=point.backup_id, config={"target_database": target}
+        )
         assert not again.success
         assert any("exists" in each and "not empty" in each for each in failures(again)), "every blocker at once"
     finally:
@@ -108,7 +110,9 @@ def test_a_past_window_fails_for_good_and_names_what_can_be_restored(site, insta
     yesterday = Window.around(datetime.now(UTC) - timedelta(days=1), length=WindowLength.DAILY)
     result = run(site, instance, monkeypatch, "database_dump", partition=yesterday.key)
     assert not result.success
-    assert any("today's data" in each and "nothing of this component can be restored yet" in each for each in failures(result))
+    assert any(
+        "today's data" in each and "nothing of this component can be restored yet" in each for each in failures(result)
+    )
     assert site.repository.log.history().backups == {}
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert failure.step_failure_data.user_failure_data is not None, "a Failure, which no retry policy starts again"
