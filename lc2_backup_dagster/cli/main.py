@@ -1,6 +1,9 @@
 """The command group and its table of commands."""
 
-from typing import Any
+import io
+import signal
+import sys
+from typing import Any, NoReturn
 
 import click
 
@@ -55,5 +58,14 @@ for _command in (check, list_backups, show, verify, restore, rebuild, keygen, de
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. TERM ends it like Ctrl-C: a half-restored database is dropped, scratch is emptied."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be UTF-8; naming a damaged one must not end in a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     group()
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

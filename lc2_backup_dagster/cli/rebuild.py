@@ -5,6 +5,7 @@ import os
 import click
 
 from lc2_backup_dagster.cli.session import Session, pass_session
+from lc2_backup_dagster.model.errors import BackupError, RecoveryPointNotFound
 from lc2_backup_dagster.operations.catalog import CATALOG_VARIABLE, open_catalog, rebuild_catalog
 
 
@@ -16,16 +17,25 @@ def rebuild(session: Session, sites: tuple[str, ...]) -> None:
 
     Reads and proves every record of the commit logs. The catalog is the PostgreSQL database in LC2_BACKUP_CATALOG_URL.
     """
-    names = sites or tuple(str(each.site_id) for each in session.sites.sites)
     catalog = open_catalog(os.environ)
     if catalog is None:
         raise click.UsageError(f"{CATALOG_VARIABLE} is not set: there is no catalog to rebuild")
-    try:
-        told = rebuild_catalog(catalog, [session.open(name).open_repository(False) for name in names])
-    finally:
-        catalog.close()
+    told: dict[str, int] = {}
+    failures: list[tuple[str, BackupError]] = []
+    with catalog:
+        for name in sites or tuple(str(each.site_id) for each in session.sites.sites):
+            try:
+                told |= rebuild_catalog(catalog, [session.open(name).open_repository(False)])
+            except RecoveryPointNotFound:
+                told[name] = 0  # a new site: nothing was backed up yet
+            except BackupError as error:
+                failures.append((name, error))
     if session.as_json:
         session.print_json(told)
     else:
         for name, records in told.items():
             session.console.print(f"{name}: {records} records replayed", markup=False)
+    for name, error in failures:
+        session.messages.print(f"{name}: {error}", markup=False)
+    if failures:
+        raise failures[0][1]

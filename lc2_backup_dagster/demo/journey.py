@@ -1,11 +1,11 @@
 """The demo's road: back up through Dagster, restore through Dagster, compare every row and every byte."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
-from typing import Any
 
 from lc2_backup_dagster.demo.compare import Differences, compare_databases, compare_stores
 from lc2_backup_dagster.demo.platform import DATABASE, LIBRARY_BUCKET, RESTORED_BUCKET, DemoPlatform, Say
@@ -44,7 +44,7 @@ class JourneyReport:
         return all(each.equal for each in self.differences.values())
 
 
-def walk(platform: DemoPlatform, client: DagsterClient, state: DemoState, *, say: Say) -> JourneyReport:
+def walk(platform: DemoPlatform, client: DagsterClient, state: DemoState, *, home: Path, say: Say) -> JourneyReport:
     """Walk the whole road once.
 
     Later calls change some rows and files first, so that their backups are increments.
@@ -60,7 +60,7 @@ def walk(platform: DemoPlatform, client: DagsterClient, state: DemoState, *, say
     _back_up(client, say)
     point = _newest_point(opened)
     _tell_backups(opened, report)
-    database, prefix = _restore(client, platform, state, point, say)
+    database, prefix = _restore(client, platform, state, point, say, home=home)
     _compare(platform, opened, report, database=database, prefix=prefix, say=say)
     state.rounds += 1
     report.seconds = time.monotonic() - began
@@ -84,16 +84,22 @@ def _change(platform: DemoPlatform, state: DemoState, say: Say) -> None:
 
 
 def _back_up(client: DagsterClient, say: Say) -> None:
-    hour = Window.around(datetime.now(UTC), length=WindowLength.HOURLY)
-    _run(client, ["database"], hour, say)
-    day = Window.around(datetime.now(UTC), length=WindowLength.DAILY)
-    _run(client, _DAILY, day, say)
+    _run(client, ("database",), WindowLength.HOURLY, say)
+    _run(client, _DAILY, WindowLength.DAILY, say)
 
 
-def _run(client: DagsterClient, names: Any, window: Window, say: Say) -> None:
+def _run(client: DagsterClient, names: Sequence[str], length: WindowLength, say: Say) -> None:
+    """Materialize assets for the window of now; once more when the window ended meanwhile."""
     keys = [(SITE.project, SITE.application, name) for name in names]
-    say(f"Dagster materializes {', '.join(names)} for {window.key} …")
-    _finish(client, client.launch_assets(keys, partition=window.key))
+    while True:
+        window = Window.around(datetime.now(UTC), length=length)
+        say(f"Dagster materializes {', '.join(names)} for {window.key} …")
+        try:
+            return _finish(client, client.launch_assets(keys, partition=window.key))
+        except PermanentError:
+            if datetime.now(UTC) in window:
+                raise
+            say(f"window {window.key} ended meanwhile")
 
 
 def _finish(client: DagsterClient, run_id: str) -> None:
@@ -134,12 +140,13 @@ def _tell_backups(opened: OpenSite, report: JourneyReport) -> None:
 
 
 def _restore(
-    client: DagsterClient, platform: DemoPlatform, state: DemoState, point: CommittedBackup, say: Say
+    client: DagsterClient, platform: DemoPlatform, state: DemoState, point: CommittedBackup, say: Say, *, home: Path
 ) -> tuple[str, str]:
     _forget_old_restores(platform, state)
     database, prefix = f"{DATABASE}_restored_{state.rounds + 1}", f"restored-{state.rounds + 1}/"
     state.restored_databases.append(database)
     state.restored_prefixes.append(prefix)
+    state.save(home)  # before anything is there: a demo that is killed now is cleaned up by the next one
     say(f"Dagster restores {point.backup_id} to database {database} and {RESTORED_BUCKET}/{prefix} …")
     step = f"{SITE.project}__{SITE.application}__restore"
     config = {"ops": {step: {"config": {"target_database": database, "target_prefix": prefix}}}}

@@ -50,7 +50,7 @@ def run_demo(home: Path, *, once: bool, scale: LiferayScale, console: Console) -
             with processes:
                 say(f"the UI is at {processes.url}")
                 try:
-                    report = walk(platform, processes.client(), state, say=say)
+                    report = walk(platform, processes.client(), state, home=home, say=say)
                 finally:
                     state.save(home)
                 _print(console, report)

@@ -24,6 +24,7 @@
     │   ├── RecoveryPointNotFound no such backup or recovery point
     │   ├── TargetNotEmpty        a restore would overwrite something
     │   ├── RowsDangling          too many rows name files that are missing
+    │   ├── BackupPartial         some files could not be read; the rest was kept, labelled partial
     │   ├── ComponentMissing      a recovery point lacks a component of its window
     │   ├── RestoreMismatch       what was restored is not what was backed up
     │   └── Fenced                this attempt was superseded; its commit is refused
@@ -153,6 +154,10 @@ class TargetNotEmpty(PermanentError):
 
 class RowsDangling(PermanentError):
     """Too many rows name files that are missing; the recovery point is not promised (R-26)."""
+
+
+class BackupPartial(PermanentError):
+    """Some files could not be read; the rest was kept as a backup that is never called complete (L-22)."""
 
 
 class ComponentMissing(PermanentError):

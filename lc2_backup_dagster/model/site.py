@@ -32,6 +32,12 @@ class SiteId:
     def __str__(self) -> str:
         return f"{self.project}/{self.application}"
 
+    @property
+    def word(self) -> str:
+        """The site in one word of letters, digits and ``_``; sites of one deployment must differ in it too."""
+        # Two underscores part project and application: names may hold single ones, and orchestrators take no dash.
+        return f"{self.project}__{self.application}".replace("-", "_")
+
     @classmethod
     def parse(cls, text: str) -> "SiteId":
         """Read ``project/application``.

@@ -83,7 +83,7 @@ def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Init
                 summary=_summary(dump, files, match),
             )
         )
-    return Captured(backup, repository.manifest(backup.backup_id), window)
+    return Captured.of(attempt, backup, window, earlier=())
 
 
 def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
@@ -99,10 +99,17 @@ def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
 def _members(
     context: SiteContext, repository: SiteRepository, window: Window
 ) -> tuple[CommittedBackup, CommittedBackup]:
+    """Choose the newest files of the window that were begun after a dump of it was committed, complete ones first.
+
+    Order comes from the log, not from the clocks of two servers. Where a dump lasted past the end of its window, the
+    first files captured after it belong to it although they lie in the next window.
+    """
     dumps = [each for each in repository.backups(Component.DATABASE_DUMP) if each.window == window.key]
-    for files in reversed([each for each in repository.backups(Component.FILES) if each.window == window.key]):
-        listed = from_text(files.summary["restorable_from"])
-        fitting = [dump for dump in dumps if from_text(dump.summary["restorable_until"]) <= listed]
+    captures = repository.backups(Component.FILES)
+    inside = [each for each in captures if each.window == window.key]
+    behind = [each for each in captures if dumps and each.summary["begun_sequence"] > dumps[-1].sequence][:1]
+    for files in (*sorted(inside, key=lambda each: (bool(each.summary.get("partial")), -each.sequence)), *behind):
+        fitting = [dump for dump in dumps if dump.sequence < files.summary["begun_sequence"]]
         if fitting:
             return fitting[-1], files
     word = context.application.files_word

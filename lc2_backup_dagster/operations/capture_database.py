@@ -38,7 +38,8 @@ def capture_database(
     what = f"{context.site}/{Component.DATABASE}"
     first_byte = FirstByte(time.monotonic)
     repository = context.open_repository(True)
-    require_open(window, asked_at=asked_at, what=what, restorable=moments(repository.backups(Component.DATABASE)))
+    earlier = repository.backups(Component.DATABASE)
+    require_open(window, asked_at=asked_at, what=what, restorable=moments(earlier))
     access = context.database
     tools = find_tools(access.tools_directory, at_least_major=server_major(access.replication))
     with (
@@ -55,7 +56,7 @@ def capture_database(
         actual = Window.around(base.moment.restorable_until, length=WindowLength.HOURLY)
         backup = attempt.commit(_draft(base, actual))
     require_filled(window, base.moment.restorable_until, what=what, backup_id=backup.backup_id, actual=actual)
-    return Captured(backup, repository.manifest(backup.backup_id), actual, first_byte.seconds)
+    return Captured.of(attempt, backup, actual, earlier=earlier, first_byte_seconds=first_byte.seconds)
 
 
 def _draft(base: BaseBackup, window: Window) -> ManifestDraft:

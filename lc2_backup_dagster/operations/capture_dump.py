@@ -53,7 +53,7 @@ def capture_database_dump(
         actual = Window.around(dump.moment.restorable_until, length=WindowLength.DAILY)
         backup = attempt.commit(_draft(dump, actual, access.server.database))
     require_filled(window, dump.moment.restorable_until, what=what, backup_id=backup.backup_id, actual=actual)
-    return Captured(backup, repository.manifest(backup.backup_id), actual, first_byte.seconds)
+    return Captured.of(attempt, backup, actual, earlier=earlier, first_byte_seconds=first_byte.seconds)
 
 
 def _draft(dump: Dump, window: Window, database: str) -> ManifestDraft:

@@ -8,6 +8,7 @@ from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, c
 from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, Protection, decode_entries
 from lc2_backup_dagster.engines.files.ports import Progress
 from lc2_backup_dagster.engines.files.transfer import Limits
+from lc2_backup_dagster.model.errors import BackupPartial
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.operations.captured import Captured, moments
@@ -36,6 +37,7 @@ def capture_site_files(
 
     Raises:
         WindowNotRestorable: the window is past, or the listing began outside it (the backup is kept then).
+        BackupPartial: some files could not be read; all others were committed as a backup that is called partial.
         BackupError: everything engine and repository raise; nothing half-done is listed.
     """
     repository = context.open_repository(True)
@@ -75,7 +77,20 @@ def capture_site_files(
         backup_id=backup.backup_id,
         actual=actual,
     )
-    return Captured(backup, repository.manifest(backup.backup_id), actual)
+    _require_complete(captured, what=f"{context.site}/{context.application.files_word}", backup_id=backup.backup_id)
+    return Captured.of(attempt, backup, actual, earlier=earlier)
+
+
+def _require_complete(captured: FilesCapture, *, what: str, backup_id: str) -> None:
+    unreadable = captured.counts.unreadable
+    if unreadable.count:
+        named = ", ".join(f"{key} ({reason})" for key, reason in unreadable.samples[:5])
+        raise BackupPartial(
+            f"{unreadable.count} files of {what} could not be read: {named}{', …' if unreadable.count > 5 else ''}",
+            hint=f"give the backup role the right to read them and run again; what could be read was kept as "
+            f"partial backup {backup_id}, and materializing recovery_point binds it as it is",
+            backup_id=backup_id,
+        )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.window import Moment, Window
+from lc2_backup_dagster.repository.attempt import Attempt
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 
@@ -19,12 +20,28 @@ class Captured:
         manifest: what it consists of.
         window: the window its moment lies in; the one that was asked for unless the capture came too late.
         first_byte_seconds: from the call to the first stored part, or None when nothing was stored.
+        earlier: committed backups of the component before this one, oldest first.
     """
 
     backup: CommittedBackup
     manifest: Manifest
     window: Window
     first_byte_seconds: float | None = None
+    earlier: tuple[CommittedBackup, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        attempt: Attempt,
+        backup: CommittedBackup,
+        window: Window,
+        *,
+        earlier: Iterable[CommittedBackup],
+        first_byte_seconds: float | None = None,
+    ) -> "Captured":
+        """Return what an attempt committed, without reading anything again: the backup exists, whatever fails now."""
+        assert attempt.manifest is not None
+        return cls(backup, attempt.manifest, window, first_byte_seconds, tuple(earlier))
 
     @property
     def moment(self) -> datetime:

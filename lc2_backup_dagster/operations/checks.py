@@ -4,7 +4,7 @@ Whatever would make a promise false was verified before the commit and stopped i
 numbers, or judges what only history can judge.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -72,16 +72,15 @@ def encrypted(captured: Captured, *, required: bool) -> Outcome:
     return Outcome("encrypted", passed=by_us or not required, message=f"encryption by the service: {how}")
 
 
-def size_is_plausible(captured: Captured, earlier: Sequence[CommittedBackup], *, change_ratio: float) -> Outcome:
+def size_is_plausible(captured: Captured, *, change_ratio: float) -> Outcome:
     """Compare the size with the site's own history; a collapse or an explosion warns.
 
     Args:
-        captured: the new backup.
-        earlier: committed backups of the component, oldest first; those of another kind are left out.
+        captured: the new backup, and those before it.
         change_ratio: largest unsuspicious change against the median, 0.5 for half.
     """
     size = _size(captured.backup)
-    sizes = [_size(each) for each in earlier if each.kind is captured.backup.kind][-_COMPARED:]
+    sizes = [_size(each) for each in captured.earlier if _comparable(each, captured.backup)][-_COMPARED:]
     if len(sizes) < _ENOUGH:
         return Outcome(
             "size_is_plausible",
@@ -142,14 +141,20 @@ def files_complete(captured: Captured) -> Outcome:
 def files_match_rows(match: Mapping[str, Any], *, dangling_limit_share: float) -> Outcome:
     """Judge the rows that name files against the files (R-26); ``match`` is the ``row_match`` of the point."""
     rows, dangling = int(match["rows"]), int(match["dangling_count"])
-    share = dangling / rows if rows else 0.0
+    resized = int(match["size_mismatch_count"])
+    share = (dangling + resized) / rows if rows else 0.0
     return Outcome(
         "files_match_rows",
         passed=share <= dangling_limit_share,
-        message=f"{rows} rows name files, {dangling} of them name a file that is missing ({share:.2%}, limit "
-        f"{dangling_limit_share:.2%}); {match['orphan_count']} files are named by no row",
+        message=f"{rows} rows name files, {dangling} of them name a file that is missing and {resized} one of another "
+        f"size ({share:.2%}, limit {dangling_limit_share:.2%}); {match['orphan_count']} files are named by no row",
         facts=dict(match),
     )
+
+
+def _comparable(earlier: CommittedBackup, backup: CommittedBackup) -> bool:
+    # The size of a library means the same in a full and in an incremental backup of it.
+    return earlier.kind is backup.kind or "logical_bytes" in backup.summary
 
 
 def _size(backup: CommittedBackup) -> int:

@@ -5,11 +5,13 @@ tells what was got. Today's data is never filed under yesterday (L-32).
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import WindowNotRestorable
 from lc2_backup_dagster.model.window import Moment, Window
+
+_EARLY = timedelta(seconds=30)
 
 
 def require_open(window: Window, *, asked_at: datetime, what: str, restorable: Sequence[Moment]) -> None:
@@ -24,7 +26,8 @@ def require_open(window: Window, *, asked_at: datetime, what: str, restorable: S
     Raises:
         WindowNotRestorable: the window has ended, and nothing rebuilds it; or it has not begun.
     """
-    if asked_at in window:
+    # A schedule fires in the first moment of a window, by another clock than this one; the captured moment decides.
+    if window.start - _EARLY <= asked_at < window.end:
         return
     if asked_at < window.start:
         raise WindowNotRestorable(

@@ -13,7 +13,7 @@ import dagster as dg
 from lc2_backup_dagster.model.errors import WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.site_context import SiteContext
-from lc2_backup_dagster.orchestration.captures import CAPTURED, capture_component, outcomes_of
+from lc2_backup_dagster.orchestration.captures import CAPTURED, after_commit, capture_component, outcomes_of
 from lc2_backup_dagster.orchestration.checks import check_result, check_specs
 from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.orchestration.keys import asset_key, group_name, pool_name
@@ -89,10 +89,12 @@ def _asset(site: SiteAssets, component: Component) -> dg.AssetsDefinition:
             try:
                 captured = capture_component(component, context, opened)
             except WindowNotRestorable as error:
-                _report_kept(context, opened, component, error)
+                with after_commit(context):
+                    _report_kept(context, opened, error)
                 raise
-            if warning := catalog.catch_up(opened.open_repository(False)):
-                context.log.warning(warning)
+            with after_commit(context):
+                if warning := catalog.catch_up(opened.open_repository(False)):
+                    context.log.warning(warning)
             outcomes = outcomes_of(component, definition, opened, captured)
             return dg.MaterializeResult(
                 metadata=capture_metadata(captured),
@@ -128,9 +130,7 @@ def _freshness(definition: SiteDefinition, component: Component) -> dg.Freshness
     )
 
 
-def _report_kept(
-    context: dg.AssetExecutionContext, opened: SiteContext, component: Component, error: WindowNotRestorable
-) -> None:
+def _report_kept(context: dg.AssetExecutionContext, opened: SiteContext, error: WindowNotRestorable) -> None:
     """Report a backup that came too late under the window its moment lies in."""
     backup_id = error.attributes.get("backup_id")
     if not isinstance(backup_id, str):

@@ -1,10 +1,12 @@
 """From a run to the operation that captures a component, and from what it captured to the outcomes of its checks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
+from lc2_backup_dagster.model.errors import TransientError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations import checks
 from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point, restorable_points
@@ -25,7 +27,8 @@ def capture_component(component: Component, context: dg.AssetExecutionContext, o
     window = window_of(context, window_length(component))
     if component is Component.RECOVERY_POINT:
         captured = bind_recovery_point(opened, window=window, initiator=initiator_of(context))
-        offer_points(context.instance, opened)
+        with after_commit(context):
+            offer_points(context.instance, opened)
         return captured
     asked: dict[str, Any] = {"window": window, "asked_at": asked_at(context), "initiator": initiator_of(context)}
     progress = LoggedProgress(context.log, str(component))
@@ -40,6 +43,18 @@ def outcomes_of(
 ) -> list[checks.Outcome]:
     """Check what was captured; one outcome for each of the component's specs."""
     return _OUTCOMES[component](definition, opened, captured)
+
+
+@contextmanager
+def after_commit(context: dg.AssetExecutionContext) -> Generator[None]:
+    """Do what follows a commit: an outage now is told and made up by the next run; the backup exists all the same.
+
+    Without this a store that goes away here would make Dagster take the whole backup once more.
+    """
+    try:
+        yield
+    except TransientError as error:
+        context.log.warning(f"the backup is committed, but what follows it was not possible now: {error}")
 
 
 def offer_points(instance: dg.DagsterInstance, opened: SiteContext) -> None:
@@ -81,11 +96,7 @@ def _point_outcomes(definition: SiteDefinition, opened: SiteContext, captured: C
 
 
 def _plausible(opened: SiteContext, captured: Captured) -> checks.Outcome:
-    repository = opened.open_repository(False)
-    earlier = [
-        each for each in repository.backups(captured.backup.component) if each.sequence < captured.backup.sequence
-    ]
-    return checks.size_is_plausible(captured, earlier, change_ratio=opened.limits.change_ratio)
+    return checks.size_is_plausible(captured, change_ratio=opened.limits.change_ratio)
 
 
 _OUTCOMES: dict[Component, Callable[[SiteDefinition, SiteContext, Captured], list[checks.Outcome]]] = {

@@ -41,6 +41,8 @@ def translate_errors(*, max_retries: int = 2, seconds_to_wait: float = 10.0) -> 
     try:
         yield
     except TransientError as error:
+        if max_retries == 0:
+            raise dg.Failure(description=str(error), metadata=_describe(error), allow_retries=False) from error
         raise dg.RetryRequested(max_retries=max_retries, seconds_to_wait=seconds_to_wait) from error
     except BackupError as error:
         raise dg.Failure(description=str(error), metadata=_describe(error), allow_retries=False) from error

@@ -21,24 +21,19 @@ def restore_key(site: SiteId) -> dg.AssetKey:
 
 def group_name(site: SiteId) -> str:
     """Return the group that a site's assets are drawn in."""
-    return _word(site)
+    return site.word
 
 
 def pool_name(site: SiteId, component: Component | str) -> str:
     """Return the pool that lets one run at a time touch a component, however it was launched."""
-    return f"{_word(site)}__{component}"
+    return f"{site.word}__{component}"
 
 
 def job_name(site: SiteId, what: str) -> str:
     """Return the name of a site's job."""
-    return f"{_word(site)}__{what}"
+    return f"{site.word}__{what}"
 
 
 def points_name(site: SiteId) -> str:
     """Return the name of the dynamic partitions that are the site's restorable points."""
-    return f"{_word(site)}__recovery_points"
-
-
-def _word(site: SiteId) -> str:
-    # Two underscores part project and application: names may hold single ones, and Dagster takes no dash.
-    return f"{site.project}__{site.application}".replace("-", "_")
+    return f"{site.word}__recovery_points"

@@ -99,7 +99,8 @@ def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
     def restore_point(
         context: dg.AssetExecutionContext, config: RestoreConfig, sites: SitesResource
     ) -> dg.MaterializeResult:
-        with translate_errors():
+        # Never tried again by itself: a second try would only refuse what the first one wrote.
+        with translate_errors(max_retries=0):
             progress = LoggedProgress(context.log, "restore")
             restored = restore(
                 sites.open(definition),

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.orchestration.deployment.run_tags import INITIATOR_TAG
+from lc2_backup_dagster.orchestration.deployment.run_tags import ASKED_AT_TAG, INITIATOR_TAG
 from lc2_backup_dagster.repository.record import Initiator
 
 _SOURCES = {"schedule": "schedule", "sensor": "request", "backfill": "backfill"}
@@ -19,6 +20,8 @@ def initiator_of(context: dg.AssetExecutionContext) -> Initiator:
 
 def asked_at(context: dg.AssetExecutionContext) -> datetime:
     """Return when the run was created: a run asked for at 10:59:58 may start at 11:00:02."""
+    if told := context.run.tags.get(ASKED_AT_TAG):
+        return from_text(told)
     record = context.instance.get_run_record_by_id(context.run.run_id)
     return record.create_timestamp.astimezone(UTC) if record else datetime.now(UTC)
 

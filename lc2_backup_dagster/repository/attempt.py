@@ -82,6 +82,7 @@ class Attempt:
         bases: the backups whose shared objects it may reference.
         resumes: dead attempts of the component since its last commit; their file copies may be reused.
         prefix: its folder in the repository.
+        manifest: what was committed; None before that.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Attempt:
         self.prefix = layout.backup_prefix(context.site, component, self.backup_id)
         self._heartbeat = Heartbeat(context.store, context.site, self.backup_id, holder=str(self.initiator))
         self._committed: CommittedBackup | None = None
+        self.manifest: Manifest | None = None
         self._sleep = sleep
 
     def __enter__(self) -> Self:
@@ -224,11 +226,13 @@ class Attempt:
                 "parent": draft.parent,
                 "window": draft.window,
                 "manifest_sha256": canonical.sha256(data),
-                "summary": _summary(manifest, draft),
+                # What a capture that began after another one's commit can rely on: order without clocks.
+                "summary": {**_summary(manifest, draft), "begun_sequence": history.running[self.backup_id].sequence},
             }
 
         self._context.log.append(RecordType.COMMIT, initiator=self.initiator, decide=decide)
-        self._committed = self._context.log.history().backups[self.backup_id]
+        self._committed = self._context.log.known.backups[self.backup_id]
+        self.manifest = manifest
         return self._committed
 
     def _manifest(self, draft: ManifestDraft) -> Manifest:

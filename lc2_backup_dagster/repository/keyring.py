@@ -71,6 +71,7 @@ def open_keyring(
     if not stored:
         if not create:
             raise ConfigurationError(f"site {site} has no data keys in {store.url}", hint="no backup was made yet")
+        _refuse_lost_keys(store, site)
         _create(store, site, repository_id=repository_id, wrapper=wrapper, clock=clock)
         stored = [item.key for item in store.list(layout.keys_prefix(site))]
     opened = [_unwrap(store, key, site=site, repository_id=repository_id, wrapper=wrapper) for key in stored]
@@ -86,6 +87,28 @@ def open_keyring(
         log_keys={each["key_id"]: base64.b64decode(each["secret"]["log_hmac"]) for each in opened},
         signed_from=min(each["secret"]["signed_from"] for each in opened),
     )
+
+
+def _refuse_lost_keys(store: ObjectStore, site: SiteId) -> None:
+    """Refuse to make a first key where one existed: the new one would take the lost one's place.
+
+    Raises:
+        ManifestCorrupt: the site's log is signed, so its data keys are gone.
+    """
+    newest = max((item.key for item in store.list(layout.log_prefix(site)) if item.key.endswith(".json")), default=None)
+    if newest is None:
+        return
+    try:
+        key_id = canonical.decode_object(store.get(newest)).get("key_id")
+    except ValueError:
+        return  # the log's reader says better what is wrong with it
+    if key_id is not None:
+        raise ManifestCorrupt(
+            f"the data keys of site {site} are gone from {layout.keys_prefix(site)} in {store.url}, its log is signed "
+            f"with {key_id}",
+            hint="restore them from the older versions of the bucket; nothing was written",
+            site=str(site),
+        )
 
 
 def _create(store: ObjectStore, site: SiteId, *, repository_id: str, wrapper: KeyWrapper, clock: Clock) -> None:

@@ -67,6 +67,11 @@ class CommitLog:
                 self._history.apply([record])
             return self._history
 
+    @property
+    def known(self) -> History:
+        """The state as of the last read or append; reads nothing."""
+        return self._history
+
     def records(self, *, after: int = 0, after_sha256: str = "0" * 64) -> Iterator[Record]:
         """Yield proven records in order.
 
@@ -127,8 +132,8 @@ class CommitLog:
                 )
                 if not self._create(layout.log_key(self._site, sequence), data):
                     continue  # someone else was faster; read what they wrote and decide again
-                self.history()
-                return decode_record(
+                # Folded from memory: the record is there, and a store that goes away now must not hide it.
+                record = decode_record(
                     data,
                     repository_id=self._repository_id,
                     site=str(self._site),
@@ -137,6 +142,8 @@ class CommitLog:
                     log_keys=self._log_keys,
                     signed_from=self._signed_from,
                 )
+                history.apply([record])
+                return record
         raise StoreUnavailable(f"the log of {self._site} is contended: {_APPEND_TRIES} appends lost the race")
 
     def _create(self, key: str, data: bytes) -> bool:

@@ -85,8 +85,10 @@ def load_sites(folders: Iterable[Path], *, environment: Mapping[str, str]) -> Lo
             problems.extend(found)
             continue
         site_id = definition.site_id
-        if site_id in sites:
-            problems.append(_duplicate(file, site_id=site_id, first=files[site_id]))
+        # The orchestrator knows a site by its word: my-shop/liferay and my_shop/liferay would be one.
+        same = next((each for each in sites if each.word == site_id.word), None)
+        if same is not None:
+            problems.append(_duplicate(file, site_id=site_id, same=same, first=files[same]))
             continue
         sites[site_id], files[site_id] = definition, file
     ordered = tuple(sites[site_id] for site_id in sorted(sites))
@@ -138,13 +140,14 @@ def _site_files(folders: Iterable[Path], problems: list[SiteProblem]) -> list[Pa
     return list(found.values())
 
 
-def _duplicate(file: Path, *, site_id: SiteId, first: Path) -> SiteProblem:
+def _duplicate(file: Path, *, site_id: SiteId, same: SiteId, first: Path) -> SiteProblem:
+    likeness = "" if same == site_id else f" as {same}, whose name differs in '-' and '_' only"
     return SiteProblem(
         file=file,
         line=1,
         column=1,
         field="",
         given="",
-        reason=f"defines site {site_id}, which {first} defines already",
+        reason=f"defines site {site_id}, which {first} defines already{likeness}",
         allowed="one file for each site; give this one another project or name",
     )

@@ -66,7 +66,7 @@ class Policies(Strict):
         default="all", description="How much of what was written is read back and decoded before the commit."
     )
     suspicious_change_ratio: Annotated[float, Field(gt=0, le=100, strict=True, allow_inf_nan=False)] = Field(
-        default=0.5, description="Change of size against the site's history beyond which a backup is held for a look."
+        default=0.5, description="Change of size against the site's history beyond which a check warns."
     )
     dangling_rows_limit_share: Share = Field(
         default=0.01, description="Share of rows that may name a missing file before the recovery point is refused."

@@ -1,10 +1,14 @@
 """The installed program, as a shell or a script calls it: exit codes, streams, no secrets, no traceback."""
 
 import json
+import os
+import pty
+import subprocess
+from contextlib import suppress
 
 import pytest
 
-from lc2_backup_dagster_tests.cli.calling import lc2, lc2_process, secrets_of
+from lc2_backup_dagster_tests.cli.calling import PROGRAM, lc2, lc2_process, secrets_of
 from lc2_backup_dagster_tests.operations.tiny_site import content_of
 
 SITE = "retail/liferay"
@@ -47,6 +51,33 @@ def test_4_damaged(copy, backed_up):
     assert answer.code == 4
     assert "recovery_point" in answer.out
     assert "manifest.json" in answer.out
+
+
+def test_progress_is_shown_on_a_terminal_and_never_between_what_is_printed(backed_up):
+    """Standard error is a terminal, standard output a pipe."""
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [str(PROGRAM), "verify", SITE, backed_up.base.backup.backup_id],
+            env={**os.environ, **backed_up.site.variables, "TERM": "xterm", "COLUMNS": "150"},
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            with suppress(OSError):  # the terminal is gone when the process has ended
+                while piece := os.read(ours, 65536):
+                    shown += piece
+            assert process.stdout is not None
+            printed = process.stdout.read()
+    finally:
+        os.close(ours)
+    assert process.returncode == 0
+    assert backed_up.base.backup.backup_id in shown.decode()
+    assert "MB" in shown.decode()
+    assert printed.startswith("database ")
+    assert "\x1b[?25" not in printed
 
 
 def test_the_exit_codes_are_documented(backed_up):

@@ -5,13 +5,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.demo.seed.liferay_changes import make_changes
 from lc2_backup_dagster.engines.files.entry import Bundled, Copied, Parts
-from lc2_backup_dagster.model.errors import AccessDenied
+from lc2_backup_dagster.model.errors import AccessDenied, BackupPartial
 from lc2_backup_dagster.model.site import BackupKind
 from lc2_backup_dagster.model.window import WindowLength
 from lc2_backup_dagster.operations.capture_files import capture_site_files, file_entries
+from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.operations.checks import files_complete
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.tiny_site import (
@@ -131,14 +134,18 @@ def test_a_file_that_cannot_be_read_makes_the_backup_partial_and_is_named(site):
     store = Refusing(site.library)
     store.refused = SEALED_ALONE
     context = site.context
-    captured = capture(replace(context, files=replace(context.files, store=store)))
-    summary = captured.backup.summary
-    assert summary["partial"] is True
-    assert summary["unreadable"] == 1
-    assert captured.manifest.details["unreadable"][0][0] == SEALED_ALONE
+    with pytest.raises(BackupPartial, match=rf"1 files .* could not be read: {SEALED_ALONE}") as refusal:
+        capture(replace(context, files=replace(context.files, store=store)))
+    repository = site.repository
+    backup = repository.backup(str(refusal.value.attributes["backup_id"]))
+    manifest = repository.manifest(backup.backup_id)
+    assert backup.summary["partial"] is True
+    assert backup.summary["unreadable"] == 1
+    assert manifest.details["unreadable"][0][0] == SEALED_ALONE
+    captured = Captured(backup, manifest, open_window(WindowLength.DAILY))
     outcome = files_complete(captured)
     assert not outcome.passed
     assert "PARTIAL" in outcome.message
     kept = entries_of(site, captured)
-    assert len(kept) == summary["objects"] > 50
+    assert len(kept) == backup.summary["objects"] > 50
     assert SEALED_ALONE not in kept

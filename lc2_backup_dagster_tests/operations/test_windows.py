@@ -30,7 +30,7 @@ def test_a_past_window_is_refused_and_the_nearest_moments_are_named():
 
 def test_a_window_that_has_not_begun_is_refused():
     with pytest.raises(WindowNotRestorable, match="has not begun"):
-        require_open(HOUR, asked_at=at("2026-11-23 01:59:59"), what="database", restorable=[])
+        require_open(HOUR, asked_at=at("2026-11-23 01:59:00"), what="database", restorable=[])
 
 
 def test_a_capture_that_came_too_late_fills_the_window_it_belongs_to():

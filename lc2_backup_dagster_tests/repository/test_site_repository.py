@@ -17,6 +17,7 @@ from lc2_backup_dagster.model.errors import (
     PartCorrupt,
     PartMissing,
     RecoveryPointNotFound,
+    StoreUnavailable,
     WrongKey,
 )
 from lc2_backup_dagster.model.site import Component, SiteId
@@ -349,3 +350,34 @@ def test_a_wrong_key_writes_nothing_even_where_the_kit_is_incomplete(store, site
     with pytest.raises(WrongKey):
         a_repository(store, site, wrapper=KeyFile.create(tmp_path / "other.key"), clock=clock)
     assert store.objects == before
+
+
+def test_lost_data_keys_are_not_replaced_by_new_ones(store, site, key, clock):
+    a_backup(a_repository(store, site, wrapper=key, clock=clock))
+    store.delete([f"{layout.keys_prefix(site)}data-1.json"])
+    before = dict(store.objects)
+    with pytest.raises(ManifestCorrupt, match=r"data keys of site retail/liferay are gone.*older versions"):
+        a_repository(store, site, wrapper=key, clock=clock)
+    assert store.objects == before
+
+
+def test_a_store_that_goes_away_right_after_the_commit_does_not_hide_it(store, site, key, clock):
+    repository = a_repository(store, site, wrapper=key, clock=clock)
+    with repository.begin(Component.DATABASE, window=None, initiator=TESTER) as attempt:
+        listing, original = store.list, store.put
+
+        def put_then_away(name: str, body: bytes, **kwargs: object) -> object:
+            written = original(name, body, **kwargs)
+            if name.startswith("log/"):
+                store.list = _away
+            return written
+
+        store.put = put_then_away
+        backup = attempt.commit(a_draft())
+        assert attempt.manifest is not None
+        store.list = listing
+    assert [each.backup_id for each in repository.backups()] == [backup.backup_id]
+
+
+def _away(*args: object, **kwargs: object) -> object:
+    raise StoreUnavailable("the store is away")

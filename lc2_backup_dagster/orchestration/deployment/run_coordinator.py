@@ -5,12 +5,16 @@ not hold for them. The coordinator is the one door all runs pass: UI, schedules,
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.orchestration.deployment.run_tags import (
+    ASKED_AT_TAG,
     INITIATOR_TAG,
     OPERATION_TAG,
+    RESTORE,
     initiator_of_automation,
     initiator_of_request,
     tags_of_selection,
@@ -29,12 +33,15 @@ class TaggingQueuedRunCoordinator(dg.QueuedRunCoordinator):
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
         """Tag the run, then queue it."""
         run = context.dagster_run
-        tags = {INITIATOR_TAG: _initiator(context)}
+        tags = {INITIATOR_TAG: _initiator(context), ASKED_AT_TAG: to_text(datetime.now(UTC))}
         keys = [key.path for key in _selected_assets(run, self._instance)]
         if keys:
             tags |= tags_of_selection(keys)
         elif OPERATION_TAG not in run.tags:
             tags |= tags_of_selection([])
+        if tags.get(OPERATION_TAG, run.tags.get(OPERATION_TAG)) == RESTORE:
+            # A restore that was killed has perhaps written something; run again it would only refuse its own target.
+            tags["dagster/max_retries"] = "0"
         # Before the run is queued: from then on the daemon may read it at any moment.
         self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)

@@ -9,6 +9,8 @@ PROJECT_TAG = "lc2/project"
 APPLICATION_TAG = "lc2/application"
 OPERATION_TAG = "lc2/operation"
 INITIATOR_TAG = "lc2/initiator"
+# When the run was asked for, RFC 3339 UTC. Dagster's own creation time is that of its database's session, without zone.
+ASKED_AT_TAG = "lc2/asked_at"
 # Its own key, because a limit "per unique value" of lc2/project would make restores wait for backups.
 BACKUP_OF_PROJECT_TAG = "lc2/backup_of_project"
 

@@ -62,12 +62,12 @@ def transaction(engine: "Engine") -> "Generator[Connection]":
     Raises:
         CatalogUnavailable: the database cannot be reached, refuses, or has not been migrated.
     """
-    from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+    from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 
     try:
         with engine.begin() as connection:
             yield connection
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, InternalError) as error:  # InternalError: a read-only standby
         raise CatalogUnavailable(
             f"the catalog at {_place(engine)} cannot be used: {_first_line(error.orig)}",
             hint="backups and restores go on without it; lc2-backup rebuild brings it up to date later",
@@ -90,6 +90,7 @@ def upgrade(engine: "Engine") -> None:
     """
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
     from sqlalchemy import func, select
     from sqlalchemy.schema import CreateSchema
 
@@ -100,7 +101,13 @@ def upgrade(engine: "Engine") -> None:
         if not _has_schema(connection):  # asked first: IF NOT EXISTS needs the right to create even when it exists
             connection.execute(CreateSchema(SCHEMA))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise CatalogUnavailable(
+                f"the catalog at {_place(engine)} has a schema this version does not know: {error}",
+                hint="a newer version made it; update this process too",
+            ) from error
 
 
 def _has_schema(connection: "Connection") -> bool:

@@ -4,8 +4,9 @@ from itertools import count
 
 import pytest
 
+from lc2_backup_dagster.model.window import WindowLength
 from lc2_backup_dagster_tests.journeys.bad_days.errand import Ended, Errand, Running
-from lc2_backup_dagster_tests.operations.tiny_site import TinySite
+from lc2_backup_dagster_tests.operations.tiny_site import TinySite, open_window
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,6 +20,7 @@ def start(tmp_path) -> Iterator[Callable[..., Running]]:
     with ExitStack() as stack:
 
         def run(site: TinySite, verb: str, **errand: object) -> Running:
+            open_window(WindowLength.HOURLY if verb == "database" else WindowLength.DAILY)
             result = tmp_path / f"errand-{next(numbers)}.json"
             running = Running(Errand(site.file, dict(site.environment), result, verb, **errand))
             stack.callback(running.close)
