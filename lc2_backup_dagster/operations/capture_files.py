@@ -146,5 +146,6 @@ def _draft(captured: FilesCapture, *, base: CommittedBackup | None, source_id: s
             "unreadable": counts.unreadable.count,
             "vanished": counts.vanished.count,
             "unencrypted_objects": counts.store_copies_unencrypted,
+            "sha256_pending": counts.sha256_pending,
         },
     )

@@ -69,9 +69,9 @@ def open_keyring(
             )
         return Keyring(ZstdSealer(compression_level), {}, None)
     if not stored:
+        _refuse_lost_keys(store, site)
         if not create:
             raise ConfigurationError(f"site {site} has no data keys in {store.url}", hint="no backup was made yet")
-        _refuse_lost_keys(store, site)
         _create(store, site, repository_id=repository_id, wrapper=wrapper, clock=clock)
         stored = [item.key for item in store.list(layout.keys_prefix(site))]
     opened = [_unwrap(store, key, site=site, repository_id=repository_id, wrapper=wrapper) for key in stored]

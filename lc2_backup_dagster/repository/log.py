@@ -153,13 +153,25 @@ class CommitLog:
             return self._store.get(key) == data  # a retried request may have won before its answer was lost
         except StoreUnavailable:
             # The answer was lost; only reading back tells who won. Absence is only believed when it is certain.
-            try:
-                return self._store.get(key) == data
-            except ObjectNotFound:
-                raise StoreUnavailable(
-                    f"{key} could not be written to {self._store.url}; nothing was appended"
-                ) from None
-        return True
+            return self._stored(key, data)
+        try:
+            # A store that says yes and keeps nothing is not believed: a commit is what can be read.
+            return self._stored(key, data)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, ObjectNotFound):
+                raise
+            return True  # the store accepted it and cannot be asked now
+
+    def _stored(self, key: str, data: bytes) -> bool:
+        """Say whether the record at the key is ours.
+
+        Raises:
+            StoreUnavailable: it cannot be told, or (caused by ``ObjectNotFound``) nothing is there.
+        """
+        try:
+            return self._store.get(key) == data
+        except ObjectNotFound as error:
+            raise StoreUnavailable(f"{key} could not be written to {self._store.url}; nothing was appended") from error
 
     def _fetch(self, after: int) -> Iterator[tuple[int, bytes]]:
         prefix = layout.log_prefix(self._site)

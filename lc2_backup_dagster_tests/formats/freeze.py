@@ -35,6 +35,7 @@ from lc2_backup_dagster.repository.sealing import associated_data
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
 from lc2_backup_dagster_tests.builders import a_draft, a_moment
 from lc2_backup_dagster_tests.fakes import MemoryStore, SetClock
+from lc2_backup_dagster_tests.formats.bucket_dump import BucketDump
 
 KEY_FILE = "TEST-ONLY-throw-away.key"
 ENCRYPTED, PLAIN = SiteId("retail", "liferay"), SiteId("retail", "drupal")
@@ -47,7 +48,7 @@ def freeze(directory: Path) -> None:
     """Write ``repository/``, the key file and ``expected.json`` into a new directory."""
     directory.mkdir(parents=True)
     key = KeyFile.create(directory / KEY_FILE)
-    store = DirectoryStore(directory / "repository", create=True)
+    store = BucketDump(directory / "repository", create=True)
     clock = SetClock()
     put_kit(store)
     expected: dict[str, Any] = {"format": layout.FORMAT_VERSION, "sites": {}}

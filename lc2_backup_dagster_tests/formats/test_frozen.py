@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
-from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.engines.files.contents import StoredContents
 from lc2_backup_dagster.engines.files.entry import decode_entries
 from lc2_backup_dagster.engines.files.verify import verify_files
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
+from lc2_backup_dagster_tests.formats.bucket_dump import BucketDump
 from lc2_backup_dagster_tests.formats.freeze import KEY_FILE
 from lc2_backup_dagster_tests.repository.kit.running import run_kit
 
@@ -29,13 +29,13 @@ def expectations(frozen: Path) -> dict:
 
 def open_frozen(frozen: Path, site: str) -> SiteRepository:
     wrapper = KeyFile.read(frozen / KEY_FILE) if expectations(frozen)["sites"][site]["encrypted"] else None
-    store = DirectoryStore(frozen / "repository")
+    store = BucketDump(frozen / "repository")
     return open_site_repository(store, SiteId.parse(site), wrapper=wrapper, create=False)
 
 
 def test_the_frozen_bytes_are_the_ones_that_were_frozen(frozen):
     """A checkout that translates line ends, or a tool that rewrites files, shows here and not as damage below."""
-    store = DirectoryStore(frozen / "repository")
+    store = BucketDump(frozen / "repository")
     found = {item.key: hashlib.sha256(store.get(item.key)).hexdigest() for item in store.list()}
     assert found == expectations(frozen)["objects"]
 

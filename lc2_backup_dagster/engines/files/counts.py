@@ -43,6 +43,7 @@ class CaptureCounts:
         vanished: files gone between listing and copying.
         unreadable: files the source refused; any makes the backup partial.
         store_copies_unencrypted: server-side copies for which the destination reports no encryption at rest.
+        sha256_pending: server-side copies whose bytes nobody has read yet.
     """
 
     objects: int = 0
@@ -59,3 +60,4 @@ class CaptureCounts:
     vanished: Sampled = field(default_factory=Sampled)
     unreadable: Sampled = field(default_factory=Sampled)
     store_copies_unencrypted: int = 0
+    sha256_pending: int = 0

@@ -168,7 +168,6 @@ class Transfer:
         self.counts.copied_objects += not result.taken_over
         self.counts.resumed += result.taken_over
         self.counts.changed_meanwhile += result.again
-        self.counts.store_copies_unencrypted += isinstance(entry.location, Copied) and not entry.location.encryption
         self._count_entry(entry)
         line = encode_entry(entry)
         self._lines.fill(slot, line)
@@ -197,6 +196,9 @@ class Transfer:
     def _count_entry(self, entry: FileEntry) -> None:
         self.counts.objects += 1
         self.counts.size_bytes += entry.size_bytes
+        if isinstance(entry.location, Copied):  # also of unchanged files: the library is as safe as all of its copies
+            self.counts.store_copies_unencrypted += not entry.location.encryption
+            self.counts.sha256_pending += entry.sha256 is None
 
     def _tell(self, *, last: bool = False) -> None:
         if self._progress and (last or time.monotonic() - self._told >= _PROGRESS_SECONDS):
