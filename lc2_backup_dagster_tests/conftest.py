@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share: the embedded S3 server and stores on it."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,11 @@ pytest.register_assert_rewrite("lc2_backup_dagster_tests.contracts.object_store"
 
 if (Path(__file__).parent / "fixtures_postgres.py").exists():
     pytest_plugins = ["lc2_backup_dagster_tests.fixtures_postgres"]
+
+# Started in the background of a script, SIGINT is ignored here. Dagster copies its handling to SIGTERM when a test runs
+# it in this process, and then no child that a later test starts could be ended by TERM.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 READER = ServerIdentity("reader", "test-reader", "test-reader-secret", ("Read", "List"))
 """A user of the test server who may read everything and write nothing."""
