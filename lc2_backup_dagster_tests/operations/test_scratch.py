@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lc2_backup_dagster.model.errors import StorageFull
+from lc2_backup_dagster.model.errors import AccessDenied, StorageFull
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster_tests.operations.tiny_site import SITE
 
@@ -28,7 +28,7 @@ def test_a_folder_is_empty_private_and_gone_afterwards(tmp_path):
 
 
 def test_what_a_dead_process_left_is_removed_and_what_a_living_one_uses_stays(tmp_path, dead_pid):
-    above = tmp_path / "lc2-backup" / "retail" / "liferay"
+    above = tmp_path / f"lc2-backup-{os.getuid()}" / "retail" / "liferay"
     left = above / f"database.{socket.gethostname()}.{dead_pid}"
     used = above / f"database.{socket.gethostname()}.{os.getppid()}"
     elsewhere = above / f"database.another-host.{dead_pid}"
@@ -42,9 +42,17 @@ def test_what_a_dead_process_left_is_removed_and_what_a_living_one_uses_stays(tm
 
 
 def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path):
-    (tmp_path / "lc2-backup").write_text("a file where a folder should be")
+    (tmp_path / f"lc2-backup-{os.getuid()}").write_text("a file where a folder should be")
     with (
         pytest.raises(StorageFull, match=r"cannot be made.*database\.scratchDirectory"),
         scratch_folder(tmp_path, SITE, "database"),
     ):
+        pass
+
+
+def test_a_folder_of_another_account_is_not_used(tmp_path, monkeypatch):
+    other = os.getuid() + 1
+    (tmp_path / f"lc2-backup-{other}").mkdir()  # made by this account under the name of the other one
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    with pytest.raises(AccessDenied, match="belongs to somebody else"), scratch_folder(tmp_path, SITE, "database"):
         pass
