@@ -9,10 +9,14 @@ The "parent" is the *thread* that called ``subprocess.Popen``: that thread must 
 """
 
 import functools
+import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+
+# A parent that dies before the signal is asked for sends none: whoever has another parent by then ends by itself.
+_IF_PARENT_LIVES = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
 
 
 @functools.cache
@@ -34,4 +38,5 @@ def dying_with_parent(command: Sequence[str], *, death_signal: signal.Signals = 
     setpriv = _setpriv()
     if setpriv is None:
         return list(command)
-    return [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *command]
+    signal_name = death_signal.name.removeprefix("SIG")
+    return [setpriv, "--pdeathsig", signal_name, "--", "/bin/sh", "-c", _IF_PARENT_LIVES, str(os.getpid()), *command]
