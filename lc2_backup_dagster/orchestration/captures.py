@@ -67,21 +67,16 @@ def offer_points(instance: dg.DagsterInstance, opened: SiteContext) -> None:
         instance.delete_dynamic_partition(name, gone)
 
 
-def _database_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
-    return [
-        checks.checksums(captured, read_back_all=definition.policies.read_back == "all"),
-        checks.chain_complete(captured.manifest),
-        checks.encrypted(captured, required=definition.destination.encryption.enabled),
-        _plausible(opened, captured),
-    ]
-
-
 def _dump_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
     return [
         checks.checksums(captured, read_back_all=definition.policies.read_back == "all"),
         checks.encrypted(captured, required=definition.destination.encryption.enabled),
-        _plausible(opened, captured),
+        checks.size_is_plausible(captured, change_ratio=opened.limits.change_ratio),
     ]
+
+
+def _database_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
+    return [*_dump_outcomes(definition, opened, captured), checks.chain_complete(captured.manifest)]
 
 
 def _files_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
@@ -93,10 +88,6 @@ def _point_outcomes(definition: SiteDefinition, opened: SiteContext, captured: C
     if match is None:
         return [checks.Outcome("files_match_rows", passed=True, message="no rows of this application name files")]
     return [checks.files_match_rows(match, dangling_limit_share=opened.limits.dangling_rows_share)]
-
-
-def _plausible(opened: SiteContext, captured: Captured) -> checks.Outcome:
-    return checks.size_is_plausible(captured, change_ratio=opened.limits.change_ratio)
 
 
 _OUTCOMES: dict[Component, Callable[[SiteDefinition, SiteContext, Captured], list[checks.Outcome]]] = {
