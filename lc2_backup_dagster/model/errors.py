@@ -27,11 +27,15 @@
     │   ├── BackupPartial         some files could not be read; the rest was kept, labelled partial
     │   ├── ComponentMissing      a recovery point lacks a component of its window
     │   ├── RestoreMismatch       what was restored is not what was backed up
+    │   ├── TargetUnreachable     a recovery target lies outside what can be restored, or was not reached
+    │   ├── SlotLost              the server has discarded WAL that was not archived yet
     │   └── Fenced                this attempt was superseded; its commit is refused
     └── IntegrityError            alarm; never fall back to something else
         ├── PartCorrupt           a stored object does not have the bytes its manifest promises
         ├── PartMissing           a stored object that a manifest names is gone
         ├── ManifestCorrupt       a manifest is unreadable or not the one its log record names
+        ├── ChainBroken           an ancestor of an incremental, or WAL in the middle of a range, is gone
+        ├── WalDiverged           a WAL segment is archived already with other content
         ├── LogCorrupt            the commit log has a gap, a broken hash chain or a forged record
         └── FormatNotSupported    the repository was written by a newer format
 
@@ -168,6 +172,14 @@ class RestoreMismatch(PermanentError):
     """What was restored is not what was backed up."""
 
 
+class TargetUnreachable(PermanentError):
+    """A recovery target lies outside what can be restored, or recovery ended before it (L-14, L-15)."""
+
+
+class SlotLost(PermanentError):
+    """The server has discarded WAL that was not archived yet; point-in-time recovery has a gap from there."""
+
+
 class Fenced(PermanentError):
     """This attempt was superseded or ended; its commit is refused (L-3)."""
 
@@ -186,6 +198,14 @@ class PartMissing(IntegrityError):
 
 class ManifestCorrupt(IntegrityError):
     """A manifest is unreadable or not the one its log record names."""
+
+
+class ChainBroken(IntegrityError):
+    """An ancestor of an incremental backup, or WAL in the middle of a range, is gone."""
+
+
+class WalDiverged(IntegrityError):
+    """A WAL segment is archived already with other content: two servers, or two histories, use one name."""
 
 
 class LogCorrupt(IntegrityError):

@@ -66,5 +66,7 @@ class BackupKind(StrEnum):
 
     FULL = "full"
     INCREMENTAL = "incremental"
+    WAL = "wal"
+    SNAPSHOT = "snapshot"
     DUMP = "dump"
     BINDING = "binding"

@@ -12,6 +12,36 @@ from lc2_backup_dagster.repository.site import SiteRepository
 
 
 @dataclass(frozen=True, slots=True)
+class WalSettings:
+    """How WAL of the site is archived.
+
+    Attributes:
+        slot: name of the physical replication slot.
+        partial_seconds: longest time received WAL waits before it is in the repository.
+        slot_lag_alarm_bytes: WAL the slot may hold back on the server before somebody is woken.
+    """
+
+    slot: str
+    partial_seconds: int = 10
+    slot_lag_alarm_bytes: int = 4 * 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLimits:
+    """When a database backup may stand on an earlier one.
+
+    Attributes:
+        incremental: whether increments are wanted where the server can.
+        max_length: most increments behind one full backup.
+        max_age_hours: oldest full backup that increments, or archived WAL, may still stand on.
+    """
+
+    incremental: bool = True
+    max_length: int = 24
+    max_age_hours: int = 168
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseAccess:
     """The application's database.
 
@@ -21,6 +51,8 @@ class DatabaseAccess:
         tools_directory: where PostgreSQL's tools are looked for first, or None.
         scratch_directory: where what must lie on disk for a while may lie.
         exclude_table_data: patterns of tables whose rows dumps leave out.
+        wal: how WAL is archived, or None where it is not.
+        chains: when a backup may stand on an earlier one.
     """
 
     server: Server
@@ -28,6 +60,8 @@ class DatabaseAccess:
     tools_directory: Path | None
     scratch_directory: Path
     exclude_table_data: tuple[str, ...]
+    wal: WalSettings | None = None
+    chains: ChainLimits = ChainLimits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,15 @@ from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.globs import GlobSet
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.operations.heap import return_freed_memory
-from lc2_backup_dagster.operations.site_context import DatabaseAccess, FilesAccess, Limits, RestoreAccess, SiteContext
+from lc2_backup_dagster.operations.site_context import (
+    ChainLimits,
+    DatabaseAccess,
+    FilesAccess,
+    Limits,
+    RestoreAccess,
+    SiteContext,
+    WalSettings,
+)
 from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
 from lc2_backup_dagster.sites.schema import Destination, SiteDefinition
@@ -196,6 +204,19 @@ def _database(definition: SiteDefinition, environment: Mapping[str, str]) -> Dat
         tools_directory=told.tools_directory,
         scratch_directory=told.scratch_directory or Path(tempfile.gettempdir()),
         exclude_table_data=tuple(definition.application_kind.default_dump_excludes if excluded is None else excluded),
+        wal=_wal(definition),
+        chains=ChainLimits(**definition.policies.chains.model_dump()),
+    )
+
+
+def _wal(definition: SiteDefinition) -> WalSettings | None:
+    told = definition.database.wal
+    if not told.enabled:
+        return None
+    return WalSettings(
+        slot=told.slot or f"lc2_{definition.site_id.word}"[:63],
+        partial_seconds=told.partial_seconds,
+        slot_lag_alarm_bytes=told.slot_lag_alarm_bytes,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from lc2_backup_dagster.sites.values import Count, Cron, Positive, Share, Strict, Zone
+from lc2_backup_dagster.sites.values import Count, Cron, Positive, Share, SlotName, Strict, Zone
 
 
 class Schedule(Strict):
@@ -59,6 +59,39 @@ class Freshness(Strict):
     daily_rpo_minutes: Positive = Field(default=1800, description="Oldest allowed newest dump, files, recovery point.")
 
 
+class WalArchiving(Strict):
+    """WAL received all the time by `lc2-backup wal-receive`: any moment can be restored, seconds behind the present."""
+
+    enabled: StrictBool = Field(
+        default=False, description="Whether a receiver streams WAL of this site into the repository."
+    )
+    slot: SlotName | None = Field(
+        default=None, description="Name of the physical replication slot; `lc2_` and the site's name when absent."
+    )
+    partial_seconds: Annotated[Positive, Field(le=3600)] = Field(
+        default=10, description="Longest time received WAL waits before it is in the repository."
+    )
+    slot_lag_alarm_bytes: Annotated[Positive, Field(ge=16 * 1024 * 1024)] = Field(
+        default=4 * 1024 * 1024 * 1024,
+        description="WAL that the slot may hold back on the server's disk before somebody is woken.",
+    )
+
+
+class Chains(Strict):
+    """When a database backup stands on an earlier one, and when a new full backup is due."""
+
+    incremental: StrictBool = Field(
+        default=True,
+        description="Whether increments are taken where the server can (PostgreSQL 17 and newer with summarize_wal).",
+    )
+    max_length: Annotated[Positive, Field(le=1000)] = Field(
+        default=24, description="Most increments behind one full backup."
+    )
+    max_age_hours: Annotated[Positive, Field(le=24 * 366)] = Field(
+        default=168, description="Oldest full backup that increments, or archived WAL, may still stand on."
+    )
+
+
 class Policies(Strict):
     """What is checked, and when somebody is woken."""
 
@@ -72,6 +105,7 @@ class Policies(Strict):
         default=0.01, description="Share of rows that may name a missing file before the recovery point is refused."
     )
     freshness: Freshness = Field(default=Freshness(), description="How old the newest backup may be.")
+    chains: Chains = Field(default=Chains(), description="When a backup of the database stands on an earlier one.")
     max_run_seconds: Annotated[Positive, Field(ge=60)] = Field(
         default=86400, description="Longest a run may take before it is ended, so that the next one can start."
     )

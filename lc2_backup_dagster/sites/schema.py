@@ -15,7 +15,7 @@ from lc2_backup_dagster.clouds.registry import StoreConfig
 from lc2_backup_dagster.engines.files.entry import Protection
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.site import SiteId
-from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules
+from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
 from lc2_backup_dagster.sites.values import (
     AbsolutePath,
     Glob,
@@ -166,6 +166,8 @@ class Database(Strict):
         description="Tables (patterns of `pg_dump --exclude-table-data`) whose rows dumps leave out. Given, the list "
         "replaces the application's own (Liferay: none).",
     )
+
+    wal: WalArchiving = Field(default=WalArchiving(), description="Continuous archiving of WAL.")
 
     @field_validator("dump_exclude_table_data", mode="after")
     @classmethod

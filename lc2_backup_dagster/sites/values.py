@@ -47,6 +47,12 @@ def _check_name(text: str) -> str:
     return text
 
 
+def _check_slot(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]{1,63}", name):
+        refuse("is not a name for a replication slot", allowed="1 to 63 lower-case letters, digits and '_'")
+    return name
+
+
 def _check_variable(text: str) -> str:
     if not _VARIABLE.fullmatch(text):
         refuse(
@@ -124,6 +130,7 @@ Variable = Annotated[str, AfterValidator(_check_variable)]
 AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
 Prefix = Annotated[str, AfterValidator(_check_prefix)]
 Glob = Annotated[str, AfterValidator(_check_glob)]
+SlotName = Annotated[str, AfterValidator(_check_slot)]
 Cron = Annotated[str, AfterValidator(_check_cron)]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Owner = Annotated[str, AfterValidator(_check_owner)]

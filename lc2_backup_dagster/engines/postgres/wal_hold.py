@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lc2_backup_dagster.engines.postgres.replication import identify, replication_command
 from lc2_backup_dagster.engines.postgres.server import Server, translated
-from lc2_backup_dagster.model.errors import BackupError, ServerUnavailable, ToolFailed
+from lc2_backup_dagster.model.errors import BackupError
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,14 +43,6 @@ class Sample:
     lsn: int
 
 
-@dataclass(frozen=True, slots=True)
-class SystemIdentity:
-    """Answer of ``IDENTIFY_SYSTEM``."""
-
-    system_identifier: str
-    timeline: int
-
-
 class WalHold:
     """A slot that keeps WAL, and the samples taken while it is held. Made by ``hold_wal``."""
 
@@ -61,8 +54,8 @@ class WalHold:
         self._stopped = threading.Event()
         self._samples: deque[Sample] = deque(maxlen=_KEPT_SAMPLES)
         self.slot_name = f"lc2_backup_{secrets.token_hex(6)}"
-        self.identity = _identify(slot)
-        _replication_command(slot, f'CREATE_REPLICATION_SLOT "{self.slot_name}" TEMPORARY PHYSICAL RESERVE_WAL')
+        self.identity = identify(slot)
+        replication_command(slot, f'CREATE_REPLICATION_SLOT "{self.slot_name}" TEMPORARY PHYSICAL RESERVE_WAL')
         self._first = self._sample()
         self._thread = threading.Thread(target=self._run, name="lc2-wal-hold", daemon=True)
 
@@ -98,7 +91,7 @@ class WalHold:
             try:
                 self._samples.append(self._sample())
                 # The only use of this connection now: it shows that the slot's session still lives.
-                _identify(self._slot)
+                identify(self._slot)
             except psycopg.Error as error:
                 self._failure = translated(error, self._server)
                 return
@@ -127,32 +120,3 @@ def hold_wal(server: Server) -> Generator[WalHold]:
             yield hold
         finally:
             hold.stop()
-
-
-def identify_system(server: Server) -> SystemIdentity:
-    """Ask a server for its system identifier and timeline, over a replication connection."""
-    with server.connect(replication=True) as connection:
-        return _identify(connection)
-
-
-def _identify(connection: "psycopg.Connection[Any]") -> SystemIdentity:
-    row = _replication_command(connection, "IDENTIFY_SYSTEM")
-    return SystemIdentity(row[0], int(row[1]))
-
-
-def _replication_command(connection: "psycopg.Connection[Any]", command: str) -> list[str]:
-    """Run one replication command through libpq; a cursor would use the extended protocol, which is refused here."""
-    from psycopg.pq import ExecStatus
-
-    result = connection.pgconn.exec_(command.encode())
-    try:
-        if result.status != ExecStatus.TUPLES_OK:
-            text = result.error_message.decode("utf-8", "replace").strip()
-            if "slots are in use" in text:
-                raise ServerUnavailable(f"no replication slot is free: {text}", hint="raise max_replication_slots")
-            if connection.pgconn.status != 0:
-                raise ServerUnavailable(f"the replication connection was lost: {text}")
-            raise ToolFailed(f"PostgreSQL refused '{command.split()[0]}': {text}")
-        return [(result.get_value(0, column) or b"").decode() for column in range(result.nfields)]
-    finally:
-        result.clear()

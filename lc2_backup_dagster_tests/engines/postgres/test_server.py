@@ -11,8 +11,8 @@ import pytest
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer, wheel_bin_directory
 from lc2_backup_dagster.engines.postgres.account import can_execute, server_account
 from lc2_backup_dagster.engines.postgres.preflight import check_server, server_major
+from lc2_backup_dagster.engines.postgres.replication import identify_system
 from lc2_backup_dagster.engines.postgres.tools import find_programs, find_tools
-from lc2_backup_dagster.engines.postgres.wal_hold import identify_system
 from lc2_backup_dagster.model.errors import (
     AccessDenied,
     ConfigurationError,
