@@ -11,15 +11,17 @@ from benchmarks.bench_site import running_bench
 from benchmarks.dagster_cost import measure_dagster
 from benchmarks.database import measure_compression, measure_database
 from benchmarks.files import measure_files
+from benchmarks.physical import measure_against_pgbackrest, measure_physical
 from benchmarks.table import print_rows
 
-_PARTS = ("database", "compression", "files", "dagster")
+_PARTS = ("database", "physical", "pgbackrest", "compression", "files", "dagster")
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--sizes", default="0.2,2", help="gigabytes of database, comma-separated (default: 0.2,2)")
+    parser.add_argument("--scale", type=int, default=100, help="scale of pgbench, 16 MB each (default: 100)")
     parser.add_argument("--documents", type=int, default=3200, help="documents of the library (default: 3200)")
     parser.add_argument(
         "--only", default=",".join(_PARTS), help=f"parts, comma-separated (default: {','.join(_PARTS)})"
@@ -35,8 +37,17 @@ def main() -> None:
     try:
         with running_bench(home) as bench:
             if "database" in parts:
-                rows = [row for size in options.sizes.split(",") for row in measure_database(bench, float(size))]
-                print_rows("Database (part read-back and encryption on; the peer only reads)", rows)
+                for size in options.sizes.split(","):
+                    print_rows(
+                        "Database (read back, encrypted; the peer only reads)", measure_database(bench, float(size))
+                    )
+            # CPU seconds are of the whole machine's part in it: client and server.
+            if "physical" in parts:
+                measure_physical(bench, scale=options.scale, report=lambda rows: print_rows("Physical", rows))
+            if "pgbackrest" in parts:
+                measure_against_pgbackrest(
+                    bench, scale=options.scale, report=lambda rows: print_rows("Against pgBackRest", rows)
+                )
             if "compression" in parts:
                 print("\n".join(["", "Compression (zstd 3, encrypted)", *measure_compression(bench), ""]))
             if "files" in parts:

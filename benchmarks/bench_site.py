@@ -67,7 +67,15 @@ class Bench:
         (self.home / name).mkdir(exist_ok=True)
         return f"{{kind: directory, path: '{self.home / name}'}}"
 
-    def site(self, name: str, *, destination: str, database: str = "postgres", protection: str = "client") -> Path:
+    def site(
+        self,
+        name: str,
+        *,
+        destination: str,
+        database: str = "postgres",
+        protection: str = "client",
+        port: int | None = None,
+    ) -> Path:
         """Write a site file into a folder of its own and return the folder."""
         folder = self.home / "sites" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +85,7 @@ class Bench:
         text = _SITE.format(
             destination=destination,
             key_file=key_file,
-            port=self.postgres.port,
+            port=port or self.postgres.port,
             database=database,
             source=self.s3(LIBRARY),
             protection=protection,

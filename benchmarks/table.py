@@ -22,6 +22,7 @@ class Row:
     peer: str | None = None
     peer_seconds: float | None = None
     peer_cpu_seconds: float | None = None
+    peer_stored_bytes: int | None = None
 
 
 def mb(count: float) -> str:
@@ -44,6 +45,7 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
         "its s",
         "ratio",
         "CPU ratio",
+        "stored ratio",
     ]
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
@@ -60,5 +62,6 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
             f"{row.peer_seconds:.2f}" if row.peer_seconds else "",
             f"{row.seconds / row.peer_seconds:.2f}×" if row.peer_seconds else "",
             f"{row.cpu_seconds / row.peer_cpu_seconds:.2f}×" if row.peer_cpu_seconds else "",
+            f"{row.stored_bytes / row.peer_stored_bytes:.2f}×" if row.stored_bytes and row.peer_stored_bytes else "",
         )
-    Console(width=200, highlight=False).print(table)
+    Console(width=220, highlight=False).print(table)

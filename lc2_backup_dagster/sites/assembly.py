@@ -21,7 +21,7 @@ from lc2_backup_dagster.model.clock import Clock
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.globs import GlobSet
 from lc2_backup_dagster.model.site import SiteId
-from lc2_backup_dagster.operations.heap import return_freed_memory
+from lc2_backup_dagster.operations.heap import share_one_heap
 from lc2_backup_dagster.operations.site_context import (
     ChainLimits,
     DatabaseAccess,
@@ -97,7 +97,7 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
         ConfigurationError: variables are not set; the message names all of them and the fields that ask for them.
     """
     _check_environment(definition, environment)
-    return_freed_memory()
+    share_one_heap()
     site_id = definition.site_id
     application = definition.application_kind
     destination = _below(
@@ -204,6 +204,7 @@ def _database(definition: SiteDefinition, environment: Mapping[str, str]) -> Dat
         tools_directory=told.tools_directory,
         scratch_directory=told.scratch_directory or Path(tempfile.gettempdir()),
         exclude_table_data=tuple(definition.application_kind.default_dump_excludes if excluded is None else excluded),
+        dump_jobs=told.dump_jobs,
         wal=_wal(definition),
         chains=ChainLimits(**definition.policies.chains.model_dump()),
     )
