@@ -19,7 +19,7 @@ from lc2_backup_dagster.model.errors import BackupError, ComponentBusy, Fenced, 
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.model.window import Moment
 from lc2_backup_dagster.repository import canonical, layout
-from lc2_backup_dagster.repository.history import CommittedBackup, History
+from lc2_backup_dagster.repository.history import CommittedBackup, History, RunningAttempt
 from lc2_backup_dagster.repository.lease import Heartbeat, wait_until_silent
 from lc2_backup_dagster.repository.log import CommitLog
 from lc2_backup_dagster.repository.manifest import (
@@ -284,7 +284,7 @@ class Attempt:
             return  # the store is away or the attempt was superseded: the lease ends it, the original error is raised
 
 
-def _holder_but(history: History, component: Component, silent: set[str]) -> Any:
+def _holder_but(history: History, component: Component, silent: set[str]) -> RunningAttempt | None:
     holder = history.holder(component)
     return None if holder is None or holder.attempt_id in silent else holder
 

@@ -85,11 +85,10 @@ def wait_until_silent(
     Takes at most about one lease. An attempt without a heartbeat object is silent: it is written before ``begin``
     and removed after the end.
     """
-    first = last_sign_of_life(store, site, attempt_id)
-    while True:
-        seen = last_sign_of_life(store, site, attempt_id)
-        if seen is None or store.now() - seen > timedelta(seconds=LEASE_SECONDS):
-            return True
-        if first is not None and seen > first:
+    first = seen = last_sign_of_life(store, site, attempt_id)
+    while first is not None and seen is not None and store.now() - seen <= timedelta(seconds=LEASE_SECONDS):
+        if seen > first:
             return False
         sleep(step_seconds)
+        seen = last_sign_of_life(store, site, attempt_id)
+    return True
