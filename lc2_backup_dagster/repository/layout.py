@@ -60,3 +60,48 @@ def heartbeat_key(site: SiteId, attempt_id: str) -> str:
 def kit_prefix() -> str:
     """Return the folder of the restore kit of this release; a mended kit stands beside an older one."""
     return f"kit/{__version__}/"
+
+
+def wal_prefix(site: SiteId) -> str:
+    """Return the folder of all archived WAL of a site, one folder for each database system below it."""
+    return f"wal/{site}/"
+
+
+def wal_system_prefix(site: SiteId, system_identifier: str) -> str:
+    """Return the folder of one database system's WAL; two systems never share names of segments."""
+    return f"{wal_prefix(site)}{system_identifier}/"
+
+
+def wal_timeline_prefix(system_prefix: str, timeline: int) -> str:
+    """Return the folder of one timeline's segments."""
+    return f"{system_prefix}{timeline:08X}/"
+
+
+def wal_segment_key(system_prefix: str, name: str) -> str:
+    """Return the key of a whole segment; its first eight digits are the timeline's folder."""
+    return f"{system_prefix}{name[:8]}/{name}"
+
+
+def wal_partial_prefix(system_prefix: str, name: str) -> str:
+    """Return the folder of what there is of a segment that is not whole yet."""
+    return f"{wal_segment_key(system_prefix, name)}.partial/"
+
+
+def wal_partial_key(system_prefix: str, name: str, end_lsn: int) -> str:
+    """Return the key of a segment's beginning; sixteen digits make text order position order."""
+    return f"{wal_partial_prefix(system_prefix, name)}{end_lsn:016X}"
+
+
+def wal_history_key(system_prefix: str, timeline: int) -> str:
+    """Return the key of a timeline's history file."""
+    return f"{system_prefix}{timeline:08X}.history"
+
+
+def wal_position_key(system_prefix: str) -> str:
+    """Return the key of how far, and until when, WAL is archived; one of the few objects that are overwritten."""
+    return f"{system_prefix}position.json"
+
+
+def wal_gap_prefix(system_prefix: str) -> str:
+    """Return the folder of what is known to be missing for ever."""
+    return f"{system_prefix}gaps/"

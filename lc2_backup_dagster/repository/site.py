@@ -1,7 +1,7 @@
 """One site's part of a repository: begin attempts, list backups, read them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lc2_backup_dagster.clouds.keys import KeyWrapper
@@ -20,6 +20,8 @@ from lc2_backup_dagster.repository.marker import open_marker
 from lc2_backup_dagster.repository.parts import DEFAULT_OPTIONS, Part, WriteOptions
 from lc2_backup_dagster.repository.reading import StreamReader, read_sealed
 from lc2_backup_dagster.repository.record import Initiator, Record, RecordType
+from lc2_backup_dagster.repository.wal.archive import WalArchive, first_names
+from lc2_backup_dagster.repository.wal.header import WalSigner
 
 
 class SiteRepository:
@@ -33,8 +35,9 @@ class SiteRepository:
         sealer: seals and opens the site's objects.
     """
 
-    def __init__(self, context: AttemptContext) -> None:
+    def __init__(self, context: AttemptContext, *, log_keys: Mapping[str, bytes] | None = None) -> None:
         self._context = context
+        self._log_keys = log_keys or {}
         self.repository_id = context.repository_id
         self.site = context.site
         self.store = context.store
@@ -114,6 +117,17 @@ class SiteRepository:
         """Fetch, prove and open one object written with ``Attempt.put_sealed``."""
         return read_sealed(self.store, self.sealer, key, part, key_id=key_id)
 
+    def wal(self, system_identifier: str) -> WalArchive:
+        """Return the archived WAL of one database system of the site; it may be empty."""
+        signer = WalSigner(repository_id=self.repository_id, key_id=self.sealer.key_id, log_keys=self._log_keys)
+        return WalArchive(
+            self.store, site=self.site, system_identifier=system_identifier, sealer=self.sealer, signer=signer
+        )
+
+    def wal_systems(self) -> list[str]:
+        """Return the identifiers of the database systems whose WAL is archived here."""
+        return [name for name in first_names(self.store, layout.wal_prefix(self.site)) if name.isdecimal()]
+
     def tell(self, type: RecordType, *, initiator: Initiator, body: dict[str, Any]) -> Record:
         """Append a record that changes no state: a restore that was carried out, a request that was refused."""
         return self.log.append(type, initiator=initiator, decide=lambda history: body)
@@ -169,4 +183,6 @@ def open_site_repository(
         log_keys=keyring.log_keys,
         signed_from=keyring.signed_from,
     )
-    return SiteRepository(AttemptContext(store, site, repository_id, log, keyring.sealer, clock, options))
+    return SiteRepository(
+        AttemptContext(store, site, repository_id, log, keyring.sealer, clock, options), log_keys=keyring.log_keys
+    )

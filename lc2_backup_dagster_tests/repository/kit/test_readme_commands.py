@@ -78,17 +78,55 @@ def test_a_dump_is_restored_with_plain_pg_restore(repository, database, postgres
     assert "CREATE ROLE lc2_backup" in (tmp_path / "globals.sql").read_text(encoding="utf-8")
 
 
+def unpacked_by_the_readme(tmp_path: Path, backup_id: str) -> Path:
+    data_directory = tmp_path / f"data-{backup_id}"
+    data_directory.mkdir(mode=0o700)
+    answer = kit(tmp_path, "stream", backup_id, "base.tar", "-")
+    assert answer.returncode == 0, answer.stderr
+    subprocess.run(["tar", "-x", "-f", "-", "-C", data_directory], input=answer.stdout, check=True)
+    answer = kit(tmp_path, "stream", backup_id, "backup_manifest", data_directory / "backup_manifest")
+    assert answer.returncode == 0, answer.stderr
+    return data_directory
+
+
+def test_a_dump_of_several_jobs_is_unpacked_with_plain_tar_and_restored(
+    repository, database, postgres, make_database, tmp_path
+):
+    tools = find_tools(wheel_bin_directory(), at_least_major=17)
+    with repository.begin(Component.DATABASE_DUMP, window=None, initiator=TESTER) as attempt:
+        dump = capture_dump(
+            database, tools, write=attempt.write_stream, backup_id=attempt.backup_id, jobs=2, scratch=tmp_path
+        )
+        backup = attempt.commit(a_draft(kind=BackupKind.DUMP, streams=dump.streams, moment=dump.moment))
+    answer = kit(tmp_path, "stream", backup.backup_id, "dump.directory", "-")
+    assert answer.returncode == 0, answer.stderr
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    subprocess.run(["tar", "-x", "-f", "-", "-C", unpacked], input=answer.stdout, check=True)
+    new = make_database(postgres)
+    options = ["--jobs=4", "--no-owner", "--exit-on-error"]
+    tool("pg_restore", f"--dbname={new.database}", *options, unpacked, server=new)
+    assert tool("psql", "-Atc", _ROWS, server=new) == tool("psql", "-Atc", _ROWS, server=database)
+
+
 def test_a_base_backup_is_unpacked_with_plain_tar_and_satisfies_pg_verifybackup(
     repository, database, postgres, tmp_path
 ):
-    tools = find_tools(wheel_bin_directory(), at_least_major=17)
     with repository.begin(Component.DATABASE, window=None, initiator=TESTER) as attempt:
-        base = capture_base_backup(backup_server(postgres), tools, write=attempt.write_stream, scratch=tmp_path)
-        backup = attempt.commit(a_draft(streams=base.streams, moment=base.moment))
-    answer = kit(tmp_path, "stream", backup.backup_id, "base.tar", "-")
-    assert answer.returncode == 0, answer.stderr
-    data_directory = tmp_path / "data"
-    data_directory.mkdir(mode=0o700)
-    subprocess.run(["tar", "-x", "-f", "-", "-C", data_directory], input=answer.stdout, check=True)
+        base = capture_base_backup(backup_server(postgres), write=attempt.write_stream, scratch=tmp_path)
+        full = attempt.commit(a_draft(streams=base.streams, moment=base.moment))
+    data_directory = unpacked_by_the_readme(tmp_path, full.backup_id)
     tool("pg_verifybackup", f"--wal-directory={data_directory}/pg_wal", data_directory)
     assert (data_directory / "backup_label").exists()
+
+    manifest = data_directory / "backup_manifest"
+    with repository.begin(Component.DATABASE, window=None, initiator=TESTER) as attempt:
+        base = capture_base_backup(
+            backup_server(postgres), parent_manifest=manifest, write=attempt.write_stream, scratch=tmp_path
+        )
+        draft = a_draft(kind=BackupKind.INCREMENTAL, parent=full.backup_id, streams=base.streams, moment=base.moment)
+        increment = attempt.commit(draft)
+    combined = tmp_path / "combined"
+    increment_directory = unpacked_by_the_readme(tmp_path, increment.backup_id)
+    tool("pg_combinebackup", f"--output={combined}", data_directory, increment_directory)
+    tool("pg_verifybackup", f"--wal-directory={combined}/pg_wal", combined)

@@ -1,0 +1,1 @@
+"""Archived WAL in a repository: names and timelines (pure), the objects' header, and the archive of one system."""
