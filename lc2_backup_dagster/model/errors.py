@@ -20,6 +20,7 @@
     │   ├── ToolTooOld            a PostgreSQL tool is older than the server
     │   ├── ToolFailed            a PostgreSQL tool ended with an error
     │   ├── MissingPrivilege      the database role lacks a right
+    │   ├── IncrementRefused      the server cannot make this increment; a full backup would succeed
     │   ├── WindowNotRestorable   a past window cannot be filled honestly
     │   ├── RecoveryPointNotFound no such backup or recovery point
     │   ├── TargetNotEmpty        a restore would overwrite something
@@ -142,6 +143,10 @@ class ToolFailed(PermanentError):
 
 class MissingPrivilege(PermanentError):
     """The database role lacks a right; the hint prints the GRANT."""
+
+
+class IncrementRefused(PermanentError):
+    """The server cannot make this increment (summaries missing, other timeline or cluster); a full would succeed."""
 
 
 class WindowNotRestorable(PermanentError):

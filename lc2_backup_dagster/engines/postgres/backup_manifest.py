@@ -60,6 +60,16 @@ class BackupManifest:
     files: int
     checksum: str
 
+    @property
+    def start(self) -> Lsn:
+        """Where redo begins; a timeline switch while a standby was backed up splits the range."""
+        return min((needed.start for needed in self.wal_ranges), key=lambda lsn: (lsn.timeline, lsn.value))
+
+    @property
+    def stop(self) -> Lsn:
+        """Where the backup is consistent."""
+        return max((needed.end for needed in self.wal_ranges), key=lambda lsn: (lsn.timeline, lsn.value))
+
 
 def read_manifest(path: Path) -> BackupManifest:
     """Read and verify a manifest.

@@ -126,7 +126,7 @@ def translated(error: "psycopg.Error", server: Server) -> BackupError:
     text = " ".join(str(error).split())
     state = error.sqlstate or ""
     if state == "42501":
-        return MissingPrivilege(f"{text} ({server})", hint=grant_hint(text, server.user))
+        return MissingPrivilege(f"{text} ({server})", hint=grant_hint(text, server))
     if state.startswith("53") and state != "53300":
         return StorageFull(f"the server is out of space or memory: {text} ({server})")
     if state and not state.startswith(("08", "57", "53")):
@@ -182,35 +182,45 @@ def meaning(text: str, server: Server) -> BackupError | None:
         "must be able to set role",
         "query would be affected by row",
     ):
-        return MissingPrivilege(f"{text} ({server})", hint=grant_hint(text, server.user))
+        return MissingPrivilege(f"{text} ({server})", hint=grant_hint(text, server))
+    # pg_dump bounds its waiting for a lock with either timeout, by its version; its workers do not wait at all.
+    if says("canceling statement due to lock timeout", "could not obtain lock on") or (
+        says("canceling statement due to statement timeout") and says("lock table")
+    ):
+        return ServerUnavailable(
+            f"{server} has a table that stayed locked: {text}",
+            hint="a change of a table's structure (or VACUUM FULL, or LOCK TABLE) holds it; see pg_locks, run again",
+        )
     if says(
         "connection refused", "timeout expired", "timed out", "could not translate host name", "no route to host",
         "no such file or directory\n\tis the server running", "is the server running", "server closed the connection",
         "terminating connection", "the database system is", "too many clients", "remaining connection slots",
         "connection reset", "network is unreachable", "number of requested standby connections exceeds",
         "could not receive data from", "lost synchronization", "temporary failure in name resolution",
-        "canceling statement due to lock timeout", "could not obtain lock on",
     ):  # fmt: skip
         return ServerUnavailable(f"{server} cannot be reached: {text}", hint="check that the server runs and listens")
     return None
 
 
-def grant_hint(text: str, user: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as an identifier of SQL, always quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def grant_hint(text: str, server: Server) -> str:
     """Return the statement that gives a least-privilege role what a refused statement needed."""
     low = text.lower()
+    user = quoted(server.user)
     if "row-level security" in low or "row security" in low or "affected by row" in low:
-        return f'ALTER ROLE "{user}" BYPASSRLS'
+        return f"ALTER ROLE {user} BYPASSRLS"
     if "large object" in low:
-        return (
-            f'GRANT <owner of the large objects> TO "{user}", or '
-            f'GRANT SELECT ON LARGE OBJECT <oid> TO "{user}" for each'
-        )
+        return f"GRANT <owner of the large objects> TO {user}, or GRANT SELECT ON LARGE OBJECT <oid> TO {user} for each"
     if "replication" in low:
-        return f'ALTER ROLE "{user}" REPLICATION'
+        return f"ALTER ROLE {user} REPLICATION"
     if "to create database" in low:
-        return f'ALTER ROLE "{user}" CREATEDB'
+        return f"ALTER ROLE {user} CREATEDB"
     if "permission denied for database" in low:
-        return f'GRANT CONNECT ON DATABASE <database> TO "{user}"'
+        return f"GRANT CONNECT ON DATABASE {quoted(server.database)} TO {user}"
     if "must be owner of" in low or "must be able to set role" in low:
-        return f'GRANT <owner> TO "{user}"'
-    return f'GRANT pg_read_all_data TO "{user}" (PostgreSQL 14 and newer), or GRANT SELECT on every table'
+        return f"GRANT <owner> TO {user}"
+    return f"GRANT pg_read_all_data TO {user} (PostgreSQL 14 and newer), or GRANT SELECT on every table"

@@ -20,6 +20,8 @@ _PLAIN_FILE = "0"
 _KNOWN_TYPES = "01234567"
 # Links, devices and directories have no content whatever their size field says.
 _WITHOUT_CONTENT = "123456"
+# json.dumps would make an encoder anew for every member, which costs more than the encoding.
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class TarMember:
         }  # fmt: skip
         if self.linkname:
             fields["link"] = self.linkname
-        return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+        return _ENCODE(fields).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes | str) -> "TarMember":
@@ -186,8 +188,10 @@ class TarScanner:
             self._content_ended()
 
     def _member(self, block: bytes, typeflag: str, size: int) -> TarMember:
-        extra = {**self._global, **self._next}
-        self._next = {}
+        extra = self._global
+        if self._next:  # only of long names and the like; PostgreSQL writes none
+            extra = {**self._global, **self._next}
+            self._next = {}
         path = extra.get("path")
         if path is None:
             path = _text(block[:100])

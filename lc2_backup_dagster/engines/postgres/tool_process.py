@@ -49,12 +49,15 @@ class IgnorableErrors:
     """Errors after which a tool goes on, ends with exit code 1, and has done its work all the same.
 
     Attributes:
-        each: matches each line of standard error that may be ignored.
-        total: matches the line that says how many errors there were; its first group is the number. Exit code 1 is
-            success only when that many lines matched ``each``.
+        each: matches each error that may be ignored.
+        any: matches the line of standard error that any error begins with. Exit code 1 is success only when all of them
+            match ``each``, too.
+        total: matches the line that says how many errors there were; its first group is the number, and no more than
+            were seen. (Parallel workers say more errors than are counted in the end.)
     """
 
     each: re.Pattern[bytes]
+    any: re.Pattern[bytes]
     total: re.Pattern[bytes]
 
 
@@ -76,6 +79,7 @@ class _Tool:
         self.name = Path(command[0]).name
         self._ignorable = ignorable
         self._ignored = 0
+        self._errors = 0
         self._server = server
         self._stderr = bytearray()
         self._finished = False
@@ -115,8 +119,9 @@ class _Tool:
     def _drain_stderr(self) -> None:
         assert self._child.stderr is not None
         while line := self._child.stderr.readline(_STDERR_BYTES):
-            if self._ignorable is not None and self._ignorable.each.search(line):
-                self._ignored += 1
+            if self._ignorable is not None and self._ignorable.any.search(line):
+                self._errors += 1
+                self._ignored += bool(self._ignorable.each.search(line))
             self._stderr += line
             del self._stderr[:-_STDERR_BYTES]
 
@@ -124,7 +129,7 @@ class _Tool:
         if self._ignorable is None or code != 1:
             return False
         total = self._ignorable.total.search(bytes(self._stderr))
-        return total is not None and int(total[1]) == self._ignored
+        return total is not None and int(total[1]) <= self._ignored == self._errors
 
     def _close(self) -> None:
         self._drain.join()
@@ -220,6 +225,20 @@ class ToolSink(_Tool):
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.close()
         self._end()
+
+
+class BackgroundTool(_Tool):
+    """A tool that works by itself beside us; what it makes lies somewhere else than in its output."""
+
+    def ended(self) -> bool:
+        """Say whether it has ended with exit code 0.
+
+        Raises:
+            ToolFailed: it ended otherwise, or one of the errors that its last words mean.
+        """
+        if not self._finished and self._child.poll() is not None:
+            self._end()
+        return self._finished
 
 
 def run_tool(
