@@ -15,6 +15,8 @@ from lc2_backup_dagster.cli.rebuild import rebuild
 from lc2_backup_dagster.cli.restore import restore
 from lc2_backup_dagster.cli.session import Session, fail
 from lc2_backup_dagster.cli.verify import verify
+from lc2_backup_dagster.cli.wal import wal
+from lc2_backup_dagster.cli.wal_receive import wal_receive
 from lc2_backup_dagster.model.errors import BackupError
 
 _EPILOG = """\b
@@ -53,7 +55,7 @@ def group(context: click.Context, sites: str | None, as_json: bool) -> None:
     context.obj = Session(sites_option=sites, as_json=as_json)
 
 
-for _command in (check, list_backups, show, verify, restore, rebuild, keygen, demo):
+for _command in (check, list_backups, show, verify, restore, wal_receive, wal, rebuild, keygen, demo):
     group.add_command(_command)
 
 

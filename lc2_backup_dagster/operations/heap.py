@@ -27,3 +27,18 @@ def share_one_heap() -> None:
         library.mallopt(_M_ARENA_MAX, 1)
         library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
         library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_back_large_buffers() -> None:
+    """Tell glibc to map buffers of a megabyte and more by themselves, after ``share_one_heap``. Idempotent.
+
+    For a process that lives for months and moves a few buffers a second: zeroing their pages costs it nothing that
+    shows, and what it holds between two bursts is what it needs.
+    """
+    name = ctypes.util.find_library("c")
+    if name is None:
+        return
+    library = ctypes.CDLL(name)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        library.mallopt(_M_TRIM_THRESHOLD, 1 << 20)

@@ -1,0 +1,119 @@
+"""A backup that copies nothing: the promise that a base and archived WAL behind it restore moments of a window."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lc2_backup_dagster.model.lsn import Lsn
+from lc2_backup_dagster.model.site import BackupKind, Component
+from lc2_backup_dagster.operations.capture_frame import CaptureFrame
+from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.choose_strategy import ArchivedWal, ServerState
+from lc2_backup_dagster.operations.physical_reach import Reach, coverage_behind, needed_segments
+from lc2_backup_dagster.operations.site_context import WalSettings
+from lc2_backup_dagster.repository.attempt import ManifestDraft
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.record import Initiator
+from lc2_backup_dagster.repository.site import SiteRepository
+
+_PATIENCE_SECONDS = 10
+
+
+def archived_wal(
+    repository: SiteRepository,
+    base: CommittedBackup,
+    server: ServerState,
+    settings: WalSettings,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ArchivedWal | str:
+    """Return what is archived behind a base, once the archive has caught up with the server, or why nothing is.
+
+    Waits as long as the receiver may hold back WAL, and a little longer; then takes what there is.
+    """
+    archive = repository.wal(server.system_identifier)
+    rounds = 3 * settings.partial_seconds + _PATIENCE_SECONDS
+    for _ in range(rounds):
+        position = archive.position()
+        if position is None:
+            return "no WAL of this server has arrived in the repository; does wal-receive run?"
+        if position.sample.time >= server.asked_at:
+            break
+        sleep(1.0)
+    coverage = coverage_behind(repository, base)
+    if coverage is None:
+        return f"{base.backup_id} does not tell its positions"
+    return ArchivedWal(base, coverage)
+
+
+def commit_promise(
+    frame: CaptureFrame, reach: Reach, *, reason: str, initiator: Initiator, chosen: str = str(BackupKind.WAL)
+) -> Captured:
+    """Commit that a base and the WAL behind it restore moments of the frame's window; nothing is copied.
+
+    The base is named in ``begin``, so retention cannot purge it meanwhile.
+
+    Raises:
+        WindowNotRestorable: the moment lies in another window; the promise is kept under that one.
+        Fenced: the base was expired meanwhile, or the attempt was superseded.
+    """
+    base = reach.base
+    manifest = frame.repository.manifest(base.backup_id)
+    with frame.repository.begin(
+        Component.DATABASE, window=frame.window.key, initiator=initiator, bases=[base.backup_id]
+    ) as attempt:
+        wal = _wal_details(reach, base)
+        draft = ManifestDraft(
+            kind=BackupKind.WAL,
+            parent=base.backup_id,
+            moment=reach.moment,
+            window=None,
+            strategy=(chosen, reason),
+            streams=(),
+            details={
+                **{name: manifest.details[name] for name in _OF_THE_BASE if name in manifest.details},
+                "full_id": base.summary.get("full_id", base.backup_id),
+                "wal": wal,
+            },
+            summary={
+                **{name: base.summary[name] for name in _OF_THE_BASE if name in base.summary},
+                "full_id": base.summary.get("full_id", base.backup_id),
+                "chain_length": base.summary.get("chain_length", 0),
+                "wal_segments": wal["segments"],
+                "copied_bytes": 0,
+                # What can be restored of it is all of the base: what the database weighs does not shrink to nothing.
+                "logical_bytes": base.summary.get("logical_bytes", base.summary["plain_bytes"]),
+                "timeline": reach.moment.timeline,
+            },
+        )
+        return frame.commit(attempt, draft, decides=reach.moment.restorable_until)
+
+
+_OF_THE_BASE = ("server_version", "system_identifier", "wal_segment_bytes")
+
+
+def _wal_details(reach: Reach, base: CommittedBackup) -> dict[str, Any]:
+    moment, start = reach.moment, Lsn.parse(base.summary["lsn"], timeline=base.summary["timeline"])
+    told: dict[str, Any] = {
+        "from_lsn": str(start),
+        "from_timeline": start.timeline,
+        "to_lsn": moment.lsn,
+        "to_timeline": moment.timeline,
+    }
+    names = promised_segments(reach)
+    return {
+        **told,
+        "timelines": [list(leg) for leg in reach.coverage.timelines] if reach.coverage else [[start.timeline, None]],
+        "segments": len(names),
+        "first_segment": names[0] if names else None,
+        "last_segment": names[-1] if names else None,
+    }
+
+
+def promised_segments(reach: Reach) -> list[str]:
+    """Return the names of the segments, the last partial one included, that the promise needs, in replay order."""
+    coverage, moment = reach.coverage, reach.moment
+    if coverage is None or moment.lsn is None or moment.timeline is None:
+        return []
+    until = Lsn.parse(moment.lsn, timeline=moment.timeline)
+    return needed_segments(coverage, until, segment_bytes=reach.base.summary["wal_segment_bytes"])
