@@ -6,7 +6,7 @@ file manifest, both as sorted streams.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +20,7 @@ from lc2_backup_dagster.model.window import Moment, Window
 from lc2_backup_dagster.operations.capture_files import file_entries
 from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.operations.checks import files_match_rows
+from lc2_backup_dagster.operations.physical_point import physical_point
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.attempt import ManifestDraft
 from lc2_backup_dagster.repository.history import CommittedBackup
@@ -27,8 +28,6 @@ from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.reading import StreamReader
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
-
-_NO_WAL = "no WAL is archived for this site, so a base backup cannot be rolled forward to the moment; restore the dump"
 
 
 def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Initiator) -> Captured:
@@ -76,7 +75,7 @@ def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Init
                         }
                         for member in (dump, files)
                     },
-                    "physical": _physical(repository, dump_manifest),
+                    "physical": physical_point(repository, dump_manifest, context.database.wal),
                     "row_match": match,
                     "after_restore": list(context.application.after_restore_notes),
                 },
@@ -145,18 +144,6 @@ def _references(reader: StreamReader) -> Iterator[FileReference]:
             yield FileReference(row["key"], row["row_id"], row["size_bytes"])
     if rest:
         raise ManifestCorrupt(f"{REFERENCES_STREAM} of a dump ends in the middle of a line")
-
-
-def _physical(repository: SiteRepository, dump: Manifest) -> dict[str, Any]:
-    bases: Sequence[CommittedBackup] = repository.backups(Component.DATABASE)
-    before = [
-        base for base in bases if from_text(base.summary["restorable_until"]) <= from_text(dump.moment.restorable_until)
-    ]
-    return {
-        "base": before[-1].backup_id if before else None,
-        "reaches_moment": False,
-        "reason": _NO_WAL if before else "no base backup was taken before the moment",
-    }
 
 
 def _summary(dump: CommittedBackup, files: CommittedBackup, match: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Capture the files of a site: only what changed since the last backup is moved."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from lc2_backup_dagster.engines.files.ports import Progress
 from lc2_backup_dagster.engines.files.transfer import Limits
 from lc2_backup_dagster.model.errors import BackupPartial
 from lc2_backup_dagster.model.site import BackupKind, Component
-from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.operations.captured import Captured, moments
+from lc2_backup_dagster.model.window import Window
+from lc2_backup_dagster.operations.capture_frame import CaptureFrame
+from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.operations.site_context import SiteContext
-from lc2_backup_dagster.operations.windows import require_filled, require_open
 from lc2_backup_dagster.repository.attempt import ManifestDraft
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.record import Initiator
@@ -40,10 +40,9 @@ def capture_site_files(
         BackupPartial: some files could not be read; all others were committed as a backup that is called partial.
         BackupError: everything engine and repository raise; nothing half-done is listed.
     """
-    repository = context.open_repository(True)
-    earlier = repository.backups(Component.FILES)
-    require_open(window, asked_at=asked_at, what=f"{context.site}/{Component.FILES}", restorable=moments(earlier))
-    base = _base(repository, earlier, context.files.source_id)
+    frame = CaptureFrame.of_the_present(context, Component.FILES, window=window, asked_at=asked_at)
+    repository = frame.repository
+    base = _base(frame.earlier, context.files.source_id)
     attempt = repository.begin(
         Component.FILES,
         window=window.key,
@@ -68,17 +67,15 @@ def capture_site_files(
             limits=Limits(max_concurrency=context.files.max_concurrency),
             progress=progress,
         )
-        actual = Window.around(captured.moment.restorable_from, length=WindowLength.DAILY)
-        backup = attempt.commit(_draft(captured, base=base, source_id=context.files.source_id, window=actual))
-    require_filled(
-        window,
-        captured.moment.restorable_from,
-        what=f"{context.site}/{Component.FILES}",
-        backup_id=backup.backup_id,
-        actual=actual,
+        done = frame.commit(
+            attempt,
+            _draft(captured, base=base, source_id=context.files.source_id),
+            decides=captured.moment.restorable_from,
+        )
+    _require_complete(
+        captured, what=f"{context.site}/{context.application.files_word}", backup_id=done.backup.backup_id
     )
-    _require_complete(captured, what=f"{context.site}/{context.application.files_word}", backup_id=backup.backup_id)
-    return Captured.of(attempt, backup, actual, earlier=earlier)
+    return done
 
 
 def _require_complete(captured: FilesCapture, *, what: str, backup_id: str) -> None:
@@ -100,7 +97,7 @@ def file_entries(repository: SiteRepository, backup_id: str) -> Generator[Iterat
         yield decode_entries(reader, name=f"files of {backup_id}")
 
 
-def _base(repository: SiteRepository, earlier: list[CommittedBackup], source_id: str) -> CommittedBackup | None:
+def _base(earlier: Sequence[CommittedBackup], source_id: str) -> CommittedBackup | None:
     newest = earlier[-1] if earlier else None
     if newest is None:
         return None
@@ -108,7 +105,7 @@ def _base(repository: SiteRepository, earlier: list[CommittedBackup], source_id:
     return newest if newest.summary.get("source_id") == source_id else None
 
 
-def _draft(captured: FilesCapture, *, base: CommittedBackup | None, source_id: str, window: Window) -> ManifestDraft:
+def _draft(captured: FilesCapture, *, base: CommittedBackup | None, source_id: str) -> ManifestDraft:
     counts = captured.counts
     if base is None:
         strategy = ("full", "no earlier backup of this source to stand on")
@@ -118,7 +115,7 @@ def _draft(captured: FilesCapture, *, base: CommittedBackup | None, source_id: s
         kind=BackupKind.INCREMENTAL if base else BackupKind.FULL,
         parent=base.backup_id if base else None,
         moment=captured.moment,
-        window=window.key,
+        window=None,
         strategy=strategy,
         streams=captured.streams,
         details={

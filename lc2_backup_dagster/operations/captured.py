@@ -21,6 +21,7 @@ class Captured:
         window: the window its moment lies in; the one that was asked for unless the capture came too late.
         first_byte_seconds: from the call to the first stored part, or None when nothing was stored.
         earlier: committed backups of the component before this one, oldest first.
+        kept: a backup of the same run that came too late for the window and fills the one it belongs to, or None.
     """
 
     backup: CommittedBackup
@@ -28,6 +29,7 @@ class Captured:
     window: Window
     first_byte_seconds: float | None = None
     earlier: tuple[CommittedBackup, ...] = ()
+    kept: CommittedBackup | None = None
 
     @classmethod
     def of(

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from lc2_backup_dagster.model.clock import to_text
+from lc2_backup_dagster.model.site import BackupKind
 from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.chain_objects import ChainState
+from lc2_backup_dagster.operations.chains import COPIED
+from lc2_backup_dagster.operations.restorable_until import Restorable
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 
@@ -102,17 +107,86 @@ def size_is_plausible(captured: Captured, *, change_ratio: float) -> Outcome:
     )
 
 
-def chain_complete(manifest: Manifest) -> Outcome:
-    """Tell from where to where the WAL inside a full base backup reaches: without it nothing starts (L-12)."""
-    details = manifest.details
-    complete = bool(details.get("wal_segments")) and bool(details.get("start_lsn")) and bool(details.get("stop_lsn"))
-    return Outcome(
-        "chain_complete",
-        passed=complete,
-        message=f"{manifest.kind} base backup with the WAL from {details.get('start_lsn')} to "
-        f"{details.get('stop_lsn')} on timeline {manifest.moment.timeline}; it needs no parent",
-        facts={"wal_segments": len(details.get("wal_segments") or []), "parent": manifest.parent},
+def chain_complete(captured: Captured, state: ChainState) -> Outcome:
+    """Judge whether everything that the backup stands on is still in the repository: without it nothing starts.
+
+    A base backup holds the WAL from its start to its stop itself (L-12); its parents and archived WAL were looked for
+    one by one (L-18).
+    """
+    manifest, details = captured.manifest, captured.manifest.details
+    facts: dict[str, Any] = {
+        "kind": str(manifest.kind),
+        "parent": manifest.parent,
+        "chain": [member.backup_id for member in state.members],
+        "objects": state.objects,
+        "wal_segments": state.segments or len(details.get("wal_segments") or []),
+    }
+    if state.losses:
+        first = state.losses[0]
+        return Outcome(
+            "chain_complete",
+            passed=False,
+            message=f"{len(state.losses)} objects that this backup stands on are gone or not whole; the first is "
+            f"{first.key} of {first.backup_id}: {first.reason}",
+            facts={**facts, "lost": [f"{each.backup_id}: {each.key} {each.reason}" for each in state.losses[:20]]},
+        )
+    if manifest.kind in COPIED and not (details["wal_segments"] and details["start_lsn"] and details["stop_lsn"]):
+        return Outcome(
+            "chain_complete",
+            passed=False,
+            message="the base backup lacks the WAL that makes it consistent",
+            facts=facts,
+        )
+    return Outcome("chain_complete", passed=True, message=_stands_on(manifest, state), facts=facts)
+
+
+def _stands_on(manifest: Manifest, state: ChainState) -> str:
+    moment, details = manifest.moment, manifest.details
+    ancestors = state.members[:-1]
+    if manifest.kind is BackupKind.SNAPSHOT:
+        return f"snapshot {details['snapshot_id']} of the provider, {details['location']}; it needs no parent"
+    if manifest.kind is BackupKind.WAL:
+        told = details["wal"]
+        what = f"{told['segments']} archived WAL segments from {told['from_lsn']} to {told['to_lsn']}"
+    else:
+        what = f"{manifest.kind} base backup with the WAL from {details['start_lsn']} to {details['stop_lsn']}"
+    if not ancestors:
+        return f"{what} on timeline {moment.timeline}; it needs no parent"
+    return (
+        f"{what} on timeline {moment.timeline}; its {len(ancestors)} ancestors back to the full backup "
+        f"{ancestors[0].backup_id} are whole"
     )
+
+
+def restorable_within_rpo(seen: Restorable, *, rpo_seconds: float) -> Outcome:
+    """Judge how far what can be restored lies behind the present; nothing restorable, or unknown, is no success."""
+    slot = seen.slot
+    facts: dict[str, Any] = {
+        "lag_seconds": seen.lag_seconds,
+        "restorable_until": to_text(seen.until) if seen.until else None,
+        "lsn": str(seen.lsn) if seen.lsn else None,
+        "segments": seen.segments,
+        "gap": seen.gap,
+        "slot_lag_bytes": slot.retained_bytes if slot else None,
+        "slot_wal_status": slot.wal_status if slot else None,
+    }
+    if seen.until is None or seen.lag_seconds is None:
+        message = "nothing can be restored: there is no base backup; materialize database"
+        return Outcome("restorable_within_rpo", passed=False, message=message, facts=facts)
+    passed = seen.lag_seconds <= rpo_seconds
+    message = f"every commit before {to_text(seen.until)} can be restored, {seen.lag_seconds:.0f} s behind the present"
+    if seen.gap:
+        message += f"; segment {seen.gap} is missing"
+    if not passed:
+        message += (
+            f"; more than {rpo_seconds:.0f} s is too much: does lc2-backup wal-receive run, does the bucket take "
+        )
+        message += "its writes?"
+    if slot and slot.remedy:
+        message += f"; {slot.remedy}"
+    if seen.server_problem:
+        message += f"; the server does not answer: {seen.server_problem}"
+    return Outcome("restorable_within_rpo", passed=passed, message=message, facts=facts)
 
 
 def files_complete(captured: Captured) -> Outcome:

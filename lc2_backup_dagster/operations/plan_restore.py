@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lc2_backup_dagster.engines.files.selection import Selection
-from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM
+from lc2_backup_dagster.engines.postgres.dump import dump_stream_name
+from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM, require_room
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import check_target_absent
 from lc2_backup_dagster.engines.postgres.tools import find_tools
@@ -105,13 +106,15 @@ def _database(
     blockers: list[BackupError],
 ) -> DatabasePlan:
     manifest = repository.manifest(dump.backup_id)
-    stream = manifest.stream(DUMP_STREAM)
+    stream = manifest.stream(dump_stream_name(manifest.streams))
     name = request.target_database or _new_name(context.database.server.database, now)
     server = context.restore.server
     try:
         check_target_absent(server, name)
         needed = max(server_major(server), major_of(manifest.details["tool_version"]))
         find_tools(context.database.tools_directory, at_least_major=needed)
+        if stream.name == DIRECTORY_STREAM:
+            require_room(context.database.scratch_directory, stream.plain_bytes)
     except BackupError as error:
         blockers.append(error)
     return DatabasePlan(

@@ -10,7 +10,8 @@ from lc2_backup_dagster.engines.files.restore import restore_files
 from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.engines.files.writing import FilesRestore
-from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM
+from lc2_backup_dagster.engines.postgres.dump import dump_stream_name
+from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import DumpOptions, RestoredDump, restore_dump
 from lc2_backup_dagster.engines.postgres.tools import find_tools
@@ -92,17 +93,19 @@ def _restore_database(
     access = context.database
     server = context.restore.server
     manifest = repository.manifest(plan.backup_id)
+    stream = dump_stream_name(manifest.streams)
     made_by = major_of(manifest.details["tool_version"])
     tools = find_tools(access.tools_directory, at_least_major=max(server_major(server), made_by))
     with (
         scratch_folder(access.scratch_directory, context.site, "restore-database") as scratch,
-        repository.open_stream(manifest, DUMP_STREAM) as source,
+        repository.open_stream(manifest, stream) as source,
     ):
         return restore_dump(
             source,
             server,
             tools,
             target_database=plan.database,
+            directory=stream == DIRECTORY_STREAM,
             options=DumpOptions(
                 jobs=request.jobs,
                 encoding=manifest.details["encoding"],

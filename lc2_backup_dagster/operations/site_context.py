@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lc2_backup_dagster.clouds.managed_database import ManagedDatabase
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.model.application import Application
@@ -51,8 +52,10 @@ class DatabaseAccess:
         tools_directory: where PostgreSQL's tools are looked for first, or None.
         scratch_directory: where what must lie on disk for a while may lie.
         exclude_table_data: patterns of tables whose rows dumps leave out.
+        dump_jobs: tables that a dump reads at once where scratch has room; 1 streams without scratch.
         wal: how WAL is archived, or None where it is not.
         chains: when a backup may stand on an earlier one.
+        managed: the provider's service of the server, or None where it has none that we know.
     """
 
     server: Server
@@ -60,8 +63,10 @@ class DatabaseAccess:
     tools_directory: Path | None
     scratch_directory: Path
     exclude_table_data: tuple[str, ...]
+    dump_jobs: int = 1
     wal: WalSettings | None = None
     chains: ChainLimits = ChainLimits()
+    managed: ManagedDatabase | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,56 +2,28 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 
 from lc2_backup_dagster.engines.files.verify import verify_files
 from lc2_backup_dagster.engines.files.workers import Limits
-from lc2_backup_dagster.model.errors import IntegrityError
-from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM
+from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
+from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.chains import by_id, chain_of
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.operations.verified import Damage, Verified
+from lc2_backup_dagster.operations.verify_database import archives_of, verify_archives, verify_wal
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.parts import Part
 from lc2_backup_dagster.repository.site import SiteRepository
 
+__all__ = ["Damage", "Verified", "verify_backup"]
+
 _READERS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Something stored that is not what was promised.
-
-    Attributes:
-        backup_id: the backup that needs it.
-        key: the object.
-        reason: what is wrong.
-        affected: files that need it; empty for streams.
-    """
-
-    backup_id: str
-    key: str
-    reason: str
-    affected: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What the verification of one backup found.
-
-    Attributes:
-        backup: the backup.
-        objects: stored objects that were looked at.
-        stored_bytes: their promised length.
-        damages: everything wrong, empty when the backup can be restored.
-    """
-
-    backup: CommittedBackup
-    objects: int
-    stored_bytes: int
-    damages: tuple[Damage, ...]
 
 
 def verify_backup(
@@ -61,9 +33,10 @@ def verify_backup(
     deep: bool = True,
     progress: Callable[[int, int], None] = lambda objects, done: None,
 ) -> list[Verified]:
-    """Verify a backup; of a recovery point, all its members.
+    """Verify a backup; of a recovery point, all its members; of a database backup, everything that it stands on.
 
-    Streams are always read whole. Files are checked by existence and size, or with ``deep`` by their bytes.
+    Streams are always read whole. With ``deep`` files are read too, not only looked for, and each file inside a base
+    backup is compared with the checksum that PostgreSQL gave it.
 
     Raises:
         RecoveryPointNotFound: the log names no such backup.
@@ -72,8 +45,25 @@ def verify_backup(
     """
     repository = context.open_repository(False)
     backup = repository.backup(backup_id)
-    ids = [backup_id, *backup.summary.get("member_ids", [])]
-    return [_verify_one(context, repository, repository.backup(each), deep=deep, progress=progress) for each in ids]
+    wanted = [backup, *(repository.backup(each) for each in backup.summary.get("member_ids", []))]
+    found: list[Verified] = []
+    for each in wanted:
+        one = _verify_one(context, repository, each, deep=deep, progress=progress)
+        ancestors, broken = _ancestors(repository, each)
+        found.append(replace(one, damages=(*one.damages, *broken)))
+        found += [_verify_one(context, repository, above, deep=deep, progress=progress) for above in ancestors]
+    return found
+
+
+def _ancestors(repository: SiteRepository, backup: CommittedBackup) -> tuple[list[CommittedBackup], list[Damage]]:
+    """Return what a database backup stands on, nearest first, or the damage that it cannot be told."""
+    if backup.component is not Component.DATABASE or backup.parent is None:
+        return [], []
+    try:
+        chain = chain_of(backup, by_id(repository.backups(Component.DATABASE)))
+    except ChainBroken as error:
+        return [], [Damage(backup.backup_id, backup.parent, error.message)]
+    return list(reversed(chain.members[:-1])), []
 
 
 def _verify_one(
@@ -89,22 +79,46 @@ def _verify_one(
     except IntegrityError as error:
         key = layout.manifest_key(repository.site, backup.component, backup.backup_id)
         return Verified(backup, 1, 0, (Damage(backup.backup_id, key, error.message),))
-    damages, objects, stored = _verify_streams(repository, manifest, progress)
+    damages: list[Damage] = []
+    proven: list[str] = []
+    if deep and backup.component is Component.DATABASE and MANIFEST_STREAM in manifest.streams:
+        damages, proven = _verify_base(context, repository, manifest)
+    found, objects, stored = _verify_streams(repository, manifest, progress, proven=proven)
+    # Where the archives did not come through, the damaged parts say what the error meant.
+    damages = [*damages, *found] if proven else found or damages
+    if backup.kind is BackupKind.WAL:
+        lost, segments = verify_wal(repository, manifest)
+        damages, objects = [*damages, *lost], objects + segments
     if backup.component is Component.FILES and not damages:
-        found = _verify_library(context, repository, backup, deep=deep, progress=progress)
-        damages, objects, stored = [*damages, *found.damages], objects + found.objects, stored + found.stored_bytes
+        library = _verify_library(context, repository, backup, deep=deep, progress=progress)
+        damages, objects, stored = [*library.damages], objects + library.objects, stored + library.stored_bytes
     return Verified(backup, objects, stored, tuple(damages))
 
 
+def _verify_base(
+    context: SiteContext, repository: SiteRepository, manifest: Manifest
+) -> tuple[list[Damage], list[str]]:
+    """Compare a base backup with the server's checksums; return the damages, and the streams proven on the way."""
+    with scratch_folder(context.database.scratch_directory, context.site, "verify") as scratch:
+        try:
+            return verify_archives(repository, manifest, scratch), archives_of(manifest)
+        except IntegrityError as error:
+            prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
+            return [Damage(manifest.backup_id, str(error.attributes.get("key", prefix)), error.message)], []
+
+
 def _verify_streams(
-    repository: SiteRepository, manifest: Manifest, progress: Callable[[int, int], None]
+    repository: SiteRepository, manifest: Manifest, progress: Callable[[int, int], None], *, proven: Sequence[str]
 ) -> tuple[list[Damage], int, int]:
+    """Read every part of the streams that were not proven already; count those too."""
     prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
     parts = [
         (layout.part_key(prefix, stream.name, number), part)
         for stream in manifest.all_streams()
+        if stream.name not in proven
         for number, part in enumerate(stream.parts)
     ]
+    passed = sum(len(manifest.stream(name).parts) for name in proven)
     key_id = manifest.encryption.key_id if manifest.encryption else None
 
     def check(place: tuple[str, Part]) -> Damage | None:
@@ -116,14 +130,14 @@ def _verify_streams(
         return None
 
     damages: list[Damage] = []
-    done = 0
+    done = sum(manifest.stream(name).stored_bytes for name in proven)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="verify") as pool:
-        for number, (damage, (_, part)) in enumerate(zip(pool.map(check, parts), parts, strict=True), start=1):
+        for number, (damage, (_, part)) in enumerate(zip(pool.map(check, parts), parts, strict=True), start=passed + 1):
             done += part.stored_bytes
             progress(number, done)
             if damage:
                 damages.append(damage)
-    return damages, len(parts), manifest.stored_bytes
+    return damages, passed + len(parts), manifest.stored_bytes
 
 
 def _verify_library(

@@ -14,6 +14,11 @@ from lc2_backup_dagster.model.window import Moment, Window
 _EARLY = timedelta(seconds=30)
 
 
+def is_past(window: Window, *, asked_at: datetime) -> bool:
+    """Tell whether a window had ended when a run for it was asked for: what is captured now cannot fill it."""
+    return asked_at >= window.end
+
+
 def require_open(window: Window, *, asked_at: datetime, what: str, restorable: Sequence[Moment]) -> None:
     """Make sure that a capture of the present can fill the window.
 
@@ -33,7 +38,12 @@ def require_open(window: Window, *, asked_at: datetime, what: str, restorable: S
         raise WindowNotRestorable(
             f"window {window.key} of {what} has not begun", hint=f"it begins at {to_text(window.start)}"
         )
-    raise WindowNotRestorable(
+    raise not_restorable(window, what=what, restorable=restorable)
+
+
+def not_restorable(window: Window, *, what: str, restorable: Sequence[Moment]) -> WindowNotRestorable:
+    """Return the refusal of a past window, which names the nearest moments on both sides of its end."""
+    return WindowNotRestorable(
         f"window {window.key} of {what} ended at {to_text(window.end)}, and nothing was recorded from which it could "
         f"be rebuilt; a backup taken now would hold today's data",
         hint=nearest(window.end, restorable),

@@ -1,17 +1,29 @@
 """Capture a portable dump: one snapshot, read by ``pg_dump`` and by the query that names files.
 
-Streams: ``dump.custom`` (``pg_dump -Fc``, not compressed: the repository compresses), ``globals.sql`` (roles without
-passwords) and ``file_references.jsonl`` (rows of the references query). A plain ``pg_restore`` reads the first.
+Streams: ``dump.custom`` (``pg_dump -Fc``, streamed) or, with several jobs, ``dump.directory`` (a tar of what
+``pg_dump -Fd`` makes, see ``dump_directory``), neither compressed by ``pg_dump`` because the repository compresses;
+``globals.sql`` (roles without passwords, tablespaces); ``file_references.jsonl`` (rows of the references query). Plain
+``pg_restore`` reads the first two. The dump is of one database; the globals are of the whole cluster.
 """
 
 import io
-from collections.abc import Generator, Iterator, Sequence
+import shutil
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lc2_backup_dagster.engines.postgres.ports import CountedSource, Progress, Stream, WriteStream, no_progress
+from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM, DirectoryDump, room_wanted
+from lc2_backup_dagster.engines.postgres.ports import (
+    CountedSource,
+    Progress,
+    Stream,
+    SupportsRead,
+    WriteStream,
+    no_progress,
+)
 from lc2_backup_dagster.engines.postgres.preflight import check_server
 from lc2_backup_dagster.engines.postgres.server import Server, translated
 from lc2_backup_dagster.engines.postgres.tool_process import ToolStream, run_tool
@@ -28,7 +40,7 @@ DUMP_STREAM = "dump.custom"
 GLOBALS_STREAM = "globals.sql"
 REFERENCES_STREAM = "file_references.jsonl"
 # pg_dump waits for tables that DDL has locked; every wait has an end (L-28).
-_LOCK_WAIT = "10min"
+_LOCK_WAIT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +49,8 @@ class Dump:
 
     Attributes:
         moment: when the snapshot was true, with the WAL position just before it.
-        streams: ``dump.custom``, then ``globals.sql`` and ``file_references.jsonl`` where they were captured.
+        streams: ``dump.custom`` or ``dump.directory``, then ``globals.sql`` and ``file_references.jsonl`` where they
+            were captured.
         restore_point: name of the restore point in the WAL just before the snapshot, or None.
         restore_point_skipped: why there is none.
         globals_skipped: why ``globals.sql`` is absent, or None.
@@ -53,6 +66,8 @@ class Dump:
         server_version: like ``17.10``.
         tool_version: of ``pg_dump``.
         exclude_table_data: patterns whose tables have structure but no rows.
+        jobs: tables that were dumped at once.
+        jobs_skipped: why these are fewer than were wanted, or None.
     """
 
     moment: Moment
@@ -72,6 +87,8 @@ class Dump:
     server_version: str
     tool_version: str
     exclude_table_data: tuple[str, ...]
+    jobs: int
+    jobs_skipped: str | None
 
 
 def capture_dump(
@@ -82,6 +99,9 @@ def capture_dump(
     backup_id: str,
     exclude_table_data: Sequence[str] = (),
     references_sql: str | None = None,
+    jobs: int = 1,
+    scratch: Path | None = None,
+    lock_wait_seconds: int = _LOCK_WAIT_SECONDS,
     on_progress: Progress = no_progress,
 ) -> Dump:
     """Dump one database to ``write``.
@@ -93,13 +113,18 @@ def capture_dump(
         backup_id: names the restore point ``lc2-<backup id>``.
         exclude_table_data: patterns of ``pg_dump --exclude-table-data``.
         references_sql: one SELECT; each row becomes one JSON object, read in the same snapshot as the dump.
+        jobs: tables to dump at once. More than one go through ``scratch``; where it has no room, one job streams.
+        scratch: an empty directory for what several jobs have written and what is not stored yet.
+        lock_wait_seconds: how long to wait for a table that somebody has locked.
         on_progress: called after every chunk of the dump, with the database's size as estimate.
 
     Nothing is written before all checks have passed. When it raises, the streams written so far are worthless.
 
     Raises:
         ToolFailed: ``pg_dump`` failed, or the references query was refused.
-        ServerUnavailable: a connection was lost; also that of the snapshot, which must live as long as ``pg_dump``.
+        ServerUnavailable: a connection was lost (also that of the snapshot, which must live as long as ``pg_dump``), or
+            a table stayed locked.
+        StorageFull: the server or scratch is full.
         PermanentError: what ``check_server`` found.
     """
     server_facts = check_server(server, tools, physical=False, dump=True)
@@ -115,9 +140,16 @@ def capture_dump(
             rows = _JsonRows(connection, references_sql, server=server)
             streams.append(write(REFERENCES_STREAM, rows))
             references = rows.count
-        with ToolStream(_command(server, tools, snapshot, exclude_table_data), server=server) as tool:
+        jobs, jobs_skipped = _possible_jobs(jobs, scratch, server_facts.database_bytes)
+        options = [
+            f"--snapshot={snapshot}", "--compress=0", "--no-password", f"--dbname={server.conninfo()}",
+            # in milliseconds: pg_dump hands it to statement_timeout
+            f"--lock-wait-timeout={lock_wait_seconds * 1000}",
+            *(f"--exclude-table-data={pattern}" for pattern in exclude_table_data),
+        ]  # fmt: skip
+        with _running(server, tools, options, jobs=jobs, scratch=scratch) as (name, tool):
             counted = CountedSource(tool, on_progress, server_facts.database_bytes)
-            streams.insert(0, write(DUMP_STREAM, counted))
+            streams.insert(0, write(name, counted))
         # The snapshot must have lived to the end; if its session broke, the next statement fails.
         connection.execute("SELECT 1")
     globals_sql, globals_skipped = _globals(server, tools)
@@ -141,7 +173,14 @@ def capture_dump(
         server_version=server_facts.version,
         tool_version=tools.version,
         exclude_table_data=tuple(exclude_table_data),
+        jobs=jobs,
+        jobs_skipped=jobs_skipped,
     )
+
+
+def dump_stream_name(streams: Iterable[str]) -> str:
+    """Return which of a backup's streams is the dump itself."""
+    return DIRECTORY_STREAM if DIRECTORY_STREAM in streams else DUMP_STREAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +220,8 @@ def _snapshot(server: Server) -> "Generator[tuple[psycopg.Connection[Any], str, 
         if connection.info.server_version >= 170000:
             connection.execute("SET LOCAL transaction_timeout = 0")
         connection.execute("SET LOCAL client_encoding = 'UTF8'")
+        # As in pg_dump: rows that a policy hides are an error, not absent from the references.
+        connection.execute("SET LOCAL row_security = off")
         # now() is the time of BEGIN, before the snapshot: whatever had committed by then is in it.
         row = connection.execute("SELECT pg_export_snapshot(), now()").fetchone()
         assert row is not None
@@ -188,12 +229,35 @@ def _snapshot(server: Server) -> "Generator[tuple[psycopg.Connection[Any], str, 
         connection.execute("COMMIT")
 
 
-def _command(server: Server, tools: Tools, snapshot: str, exclude_table_data: Sequence[str]) -> list[str]:
-    return [
-        tools.pg_dump, "--format=custom", "--compress=0", f"--snapshot={snapshot}", "--no-password",
-        f"--lock-wait-timeout={_LOCK_WAIT}", *(f"--exclude-table-data={pattern}" for pattern in exclude_table_data),
-        f"--dbname={server.conninfo()}",
-    ]  # fmt: skip
+def _possible_jobs(wanted: int, scratch: Path | None, database_bytes: int) -> tuple[int, str | None]:
+    """Return how many jobs there is room for, and why these are fewer than wanted."""
+    if wanted <= 1:
+        return 1, None
+    if scratch is None:
+        return 1, "there is no scratch directory"
+    free, needed = shutil.disk_usage(scratch).free, room_wanted(database_bytes)
+    if free < needed:
+        return 1, f"scratch has {free} bytes free, {wanted} jobs want {needed}"
+    return wanted, None
+
+
+@contextmanager
+def _running(
+    server: Server, tools: Tools, options: Sequence[str], *, jobs: int, scratch: Path | None
+) -> Generator[tuple[str, SupportsRead]]:
+    """Run ``pg_dump``; yields the stream's name and its source."""
+    if jobs > 1:
+        assert scratch is not None
+        command = [tools.pg_dump, "--format=directory", f"--jobs={jobs}", "--no-sync", *options]
+        directory = scratch / "dump"
+        try:
+            with DirectoryDump(command, server=server, directory=directory) as tool:
+                yield DIRECTORY_STREAM, tool
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+    else:
+        with ToolStream([tools.pg_dump, "--format=custom", *options], server=server) as tool:
+            yield DUMP_STREAM, tool
 
 
 class _JsonRows:

@@ -1,29 +1,69 @@
-"""Unpack a base backup into a new data directory that cannot start before it is complete.
+"""Restore base backups into a data directory that cannot start before it is complete.
 
+A chain of increments is applied in place, oldest backup first (``increments``): every byte is written where it stays.
 ``global/pg_control`` is written under another name and renamed last, after everything else is on disk: a server
 refuses a directory without it, so an unfinished restore can never be mistaken for a database.
+
+A delta restore works on a directory of the same system: its ``pg_control`` is taken away first, files that are right
+already are left alone, of the others only what differs is written, and what the backup does not have is deleted.
 """
 
 import contextlib
-import ctypes
-import os
 import shutil
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from lc2_backup_dagster.engines.postgres.account import Account, give_to, server_account
+from lc2_backup_dagster.engines.postgres.chain_manifests import ChainManifests
+from lc2_backup_dagster.engines.postgres.delta import keep_what_is_right, remove_empty_directories
 from lc2_backup_dagster.engines.postgres.ports import Progress, SupportsRead, naming_full_disk, no_progress
-from lc2_backup_dagster.engines.postgres.tar_index import MemberSink, TarMember, TarScanner
+from lc2_backup_dagster.engines.postgres.tablespaces import LINKS_FOLDER, make_links, place_tablespaces
+from lc2_backup_dagster.engines.postgres.tar_index import TarScanner
+from lc2_backup_dagster.engines.postgres.target_directory import (
+    CONTROL,
+    UNFINISHED,
+    check_delta_directory,
+    check_target_directory,
+    disable,
+    mark,
+    remove_content,
+    sync_file_system,
+    sync_path,
+)
+from lc2_backup_dagster.engines.postgres.unpack import Unpacking
 from lc2_backup_dagster.engines.postgres.verify_base import Verified, verify_directory
-from lc2_backup_dagster.model.errors import ConfigurationError, IntegrityError, StorageFull, TargetNotEmpty
+from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError, StorageFull
 
+__all__ = ["RestoredBase", "StoredBase", "check_target_directory", "restore_base", "restore_chain"]
+
+BASE_STREAM = "base.tar"
+MANIFEST_STREAM = "backup_manifest"
 _CHUNK_BYTES = 1 << 20
-_CONTROL = "global/pg_control"
-_UNFINISHED = ".lc2-unfinished"
-# A backup taken from a standby holds its signal file: the restored server would wait for a primary for ever.
-_SIGNALS = ("standby.signal", "recovery.signal")
+_AT_ONCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBase:
+    """One base backup of a chain, as it lies in the repository.
+
+    Attributes:
+        name: its id, for messages.
+        streams: name → length in bytes: ``base.tar``, ``backup_manifest``, ``tablespace-<oid>.tar``.
+        open_stream: opens one of them.
+        tablespaces: oid → directory on the original server.
+        system_identifier: of the cluster, or None to believe the manifest.
+    """
+
+    name: str
+    streams: Mapping[str, int]
+    open_stream: Callable[[str], AbstractContextManager[SupportsRead]]
+    tablespaces: Mapping[int, str] = field(default_factory=dict[int, str])
+    system_identifier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +71,15 @@ class RestoredBase:
     """What a restore did.
 
     Attributes:
-        directory: the new data directory.
+        directory: the data directory.
         files: files written.
-        bytes_written: their bytes.
+        bytes_written: their bytes; in a delta only those that differed.
         major: PostgreSQL's major version, from ``PG_VERSION``.
         verified: who verified the directory against the manifest.
         seconds: duration.
+        backups: how many backups it was put together from.
+        kept_files: files that were right already (delta).
+        deleted_files: files that the backup does not have (delta).
     """
 
     directory: Path
@@ -45,33 +88,16 @@ class RestoredBase:
     major: int
     verified: Verified | None
     seconds: float
-
-
-def check_target_directory(target: Path) -> None:
-    """Refuse any directory that a restore could damage (L-27).
-
-    Raises:
-        TargetNotEmpty: it holds something, is a mount point, a symbolic link, or not a directory.
-        ConfigurationError: its parent does not exist.
-    """
-    if target.is_symlink():
-        raise TargetNotEmpty(f"{target} is a symbolic link", hint="name the real directory")
-    if not target.exists():
-        if not target.parent.is_dir():
-            raise ConfigurationError(f"there is no directory {target.parent}", hint="create it first")
-        return
-    if not target.is_dir():
-        raise TargetNotEmpty(f"{target} is not a directory", hint="choose a new directory")
-    if os.path.ismount(target):
-        raise TargetNotEmpty(f"{target} is a mount point", hint="choose a new directory below it")
-    if any(target.iterdir()):
-        raise TargetNotEmpty(f"{target} is not empty", hint="choose a new directory; a restore never overwrites one")
+    backups: int = 1
+    kept_files: int = 0
+    deleted_files: int = 0
 
 
 def restore_base(
     source: SupportsRead,
     *,
     target_directory: Path,
+    manifest: SupportsRead | None = None,
     account: Account | None = None,
     tools_directory: Path | None = None,
     verify: bool = True,
@@ -79,187 +105,260 @@ def restore_base(
     tar_bytes: int | None = None,
     on_progress: Progress = no_progress,
 ) -> RestoredBase:
-    """Unpack the tar of a base backup.
+    """Unpack the one tar of a full base backup; see ``restore_chain``.
 
     Args:
         source: the tar stream.
-        target_directory: a new or empty directory below an existing one; gets mode 0700.
-        account: who shall own it; by default the account that runs servers when this process is root.
-        tools_directory: configured directory of PostgreSQL's tools, for ``pg_verifybackup``.
-        verify: compare the result with the server's manifest.
-        durable: wait until everything is on disk; False for a directory that is thrown away again (a drill).
+        target_directory: see there.
+        manifest: its ``backup_manifest``, or None where the tar holds it.
+        account: see there.
+        tools_directory: see there.
+        verify: see there.
+        durable: see there.
         tar_bytes: length of the tar if known, to check free space first.
-        on_progress: called after every chunk.
-
-    When it raises, what it had written is removed again. Killed half-way, it leaves a directory without
-    ``global/pg_control``, which no server starts and no later restore overwrites.
-
-    Raises:
-        TargetNotEmpty: see ``check_target_directory``.
-        StorageFull: no space.
-        IntegrityError: the stream is damaged, or holds what a base backup never holds.
-        RestoreMismatch: the directory does not match the server's manifest.
+        on_progress: see there.
     """
-    began = time.monotonic()
-    target = target_directory.absolute()
-    check_target_directory(target)
-    if tar_bytes is not None and (free := shutil.disk_usage(target.parent).free) < tar_bytes:
-        raise StorageFull(f"{target.parent} has {free} bytes free, the backup needs {tar_bytes}")
-    existed = target.exists()
-    try:
-        with naming_full_disk(target):
-            unpacked = _Unpacked(target, account if account is not None else server_account())
-            _unpack(source, unpacked, total_bytes=tar_bytes, on_progress=on_progress)
-            unpacked.complete(durable=durable)
-            verified = None
-            if verify:
-                verified = verify_directory(target, major=unpacked.major, tools_directory=tools_directory)
-    except BaseException:
-        _remove_own(target, existed=existed)
-        raise
-    return RestoredBase(
-        directory=target,
-        files=unpacked.files,
-        bytes_written=unpacked.bytes_written,
-        major=unpacked.major,
-        verified=verified,
-        seconds=time.monotonic() - began,
+    sources = {BASE_STREAM: source} if manifest is None else {BASE_STREAM: source, MANIFEST_STREAM: manifest}
+    base = StoredBase(
+        "the base backup",
+        {name: tar_bytes or 0 if name == BASE_STREAM else 0 for name in sources},
+        lambda name: contextlib.nullcontext(sources[name]),
+    )
+    return restore_chain(
+        [base],
+        target_directory=target_directory,
+        account=account,
+        tools_directory=tools_directory,
+        verify=verify,
+        durable=durable,
+        on_progress=on_progress,
     )
 
 
-def _unpack(source: SupportsRead, unpacked: "_Unpacked", *, total_bytes: int | None, on_progress: Progress) -> None:
-    scanner = TarScanner(unpacked.on_member)
-    with contextlib.closing(unpacked):
-        while chunk := source.read(_CHUNK_BYTES):
-            scanner.feed(chunk)
-            on_progress(scanner.position, total_bytes)
-        scanner.finish()
+def restore_chain(
+    chain: Sequence[StoredBase],
+    *,
+    target_directory: Path,
+    tablespaces: Mapping[int, Path] | None = None,
+    delta: bool = False,
+    account: Account | None = None,
+    tools_directory: Path | None = None,
+    verify: bool = True,
+    durable: bool = True,
+    on_progress: Progress = no_progress,
+) -> RestoredBase:
+    """Restore a full base backup and the increments that stand on it.
+
+    Args:
+        chain: the full backup first, each following an increment of the one before it.
+        target_directory: a new or empty directory below an existing one, gets mode 0700; for a delta a directory of the
+            same system.
+        tablespaces: oid → new directory, for every tablespace of the last backup.
+        delta: write into a data directory that exists; files the backup does not have are deleted from it.
+        account: who shall own everything; by default the account that runs servers when this process is root.
+        tools_directory: configured directory of PostgreSQL's tools, for ``pg_verifybackup``.
+        verify: compare the result with the manifest and parse its WAL. Sizes and checksums of what the streams held are
+            always proven while they pass by, where the backup has a manifest of its own.
+        durable: wait until everything is on disk; False for a directory that is thrown away again (a drill).
+        on_progress: called after every chunk, one call at a time.
+
+    When it raises, what it had written is removed again; a delta leaves a directory without ``global/pg_control``, to
+    be continued by another delta. Killed half-way, any restore leaves such a directory: no server starts it, and
+    only a delta writes into it.
+
+    Raises:
+        TargetNotEmpty: see ``check_target_directory`` and ``check_delta_directory``.
+        ConfigurationError: a tablespace has no directory, see ``place_tablespaces``.
+        StorageFull: no space.
+        ChainBroken: the backups do not stand on each other.
+        IntegrityError: a stream is damaged, or holds what a base backup never holds.
+        RestoreMismatch: the directory does not match the manifest.
+    """
+    began = time.monotonic()
+    target = target_directory.absolute()
+    newest = chain[-1]
+    if delta:
+        check_delta_directory(target, system_identifier=newest.system_identifier)
+    else:
+        check_target_directory(target)
+    places = place_tablespaces(newest.tablespaces, tablespaces or {}, target=target, delta=delta)
+    needed = restored_bytes(chain)
+    if not delta and (free := shutil.disk_usage(target.parent).free) < needed:
+        raise StorageFull(f"{target.parent} has {free} bytes free, the backup needs {needed}")
+    account = account if account is not None else server_account()
+    outside = [place for place in places.values() if target not in place.parents]
+    with _all_or_nothing([target, *outside], delta=delta), naming_full_disk(target):
+        restoring = _Restoring(chain, target, places, account, delta=delta)
+        restoring.run(on_progress)
+        restoring.complete(durable=durable)
+        major = _major(target)
+        verified = None
+        if verify:
+            verified = verify_directory(
+                target, major=major, tools_directory=tools_directory, checksums=restoring.manifests is None
+            )
+    return RestoredBase(
+        directory=target,
+        files=restoring.unpacking.files,
+        bytes_written=restoring.unpacking.bytes_written,
+        major=major,
+        verified=verified,
+        seconds=time.monotonic() - began,
+        backups=len(chain),
+        kept_files=restoring.kept,
+        deleted_files=restoring.deleted,
+    )
 
 
-class _Unpacked:
-    """The directory as it grows."""
+def restored_bytes(chain: Iterable[StoredBase]) -> int:
+    """Return what a restore of a chain may need on disk at most: every increment could make the cluster longer."""
+    return sum(size for base in chain for name, size in base.streams.items() if name.endswith(".tar"))
 
-    def __init__(self, target: Path, account: Account | None) -> None:
+
+@contextmanager
+def _all_or_nothing(directories: list[Path], *, delta: bool) -> Generator[None]:
+    existed = [directory.exists() for directory in directories]
+    try:
+        yield
+    except BaseException:
+        if delta:
+            disable(directories[0])
+        else:
+            for directory, before in zip(directories, existed, strict=True):
+                remove_content(directory, existed=before)
+        raise
+
+
+class _Restoring:
+    """One restore under way."""
+
+    def __init__(
+        self, chain: Sequence[StoredBase], target: Path, places: Mapping[int, Path], account: Account | None, *,
+        delta: bool,
+    ) -> None:  # fmt: skip
+        self._chain = chain
         self._target = target
+        self._places = places
+        self._delta = delta
         self._account = account
-        self._open: _File | None = None
-        self._control: Path | None = None
-        self.files = 0
-        self.bytes_written = 0
+        self.kept = self.deleted = 0
         target.mkdir(mode=0o700, exist_ok=True)
         target.chmod(0o700)
-        give_to(account, target)
+        identifier = chain[-1].system_identifier
+        work = mark(target, system_identifier=identifier)
+        self._work = work
+        self.manifests = _read_manifests(chain, work)
+        if delta:
+            disable(target)
+        self._prepare()
 
-    @property
-    def major(self) -> int:
-        """Major version of the data."""
-        try:
-            return int((self._target / "PG_VERSION").read_text(encoding="ascii").split(".")[0])
-        except (OSError, ValueError) as error:
-            raise IntegrityError("the stream has no readable PG_VERSION, it is not a base backup") from error
+    def _prepare(self) -> None:
+        give_to(self._account, self._target)
+        make_links(self._places, target=self._target, account=self._account)
+        planned = self.manifests.planned if self.manifests is not None else None
+        kept: frozenset[str] = frozenset()
+        if self._delta and planned is not None:
+            kept, self.deleted = keep_what_is_right(self._target, planned, tablespaces=self._places)
+            self.kept = len(kept)
+        self.unpacking = Unpacking(
+            self._target, tablespaces=self._places, newest=len(self._chain) - 1, planned=planned, kept=kept,
+            account=self._account, delta=self._delta,
+        )  # fmt: skip
 
-    def on_member(self, member: TarMember) -> MemberSink | None:
-        """Create a directory, or a file that takes the member's content."""
-        path = self._inside(member.path)
-        if not (member.is_file or member.typeflag == "5"):
-            raise IntegrityError(f"the base backup has a link or device, which is not supported: {member.path}")
-        if member.path in _SIGNALS:
-            return None
-        try:
-            return self._create(member, path)
-        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
-            raise IntegrityError(f"the base backup's members do not fit together at {member.path!r}") from error
+    def run(self, on_progress: Progress) -> None:
+        """Read every stream; those of different tablespaces at the same time."""
+        lanes = {BASE_STREAM: ""}
+        lanes |= {f"tablespace-{oid}.tar": f"{LINKS_FOLDER}/{oid}/" for oid in self._places}
+        total = sum(base.streams.get(name, 0) for base in self._chain for name in lanes)
+        progress = _SharedProgress(on_progress, total or None)
+        with contextlib.ExitStack() as leaving:
+            leaving.callback(self.unpacking.abandon)
+            if len(lanes) == 1:
+                self._lane(BASE_STREAM, "", progress)
+                return
+            with ThreadPoolExecutor(min(_AT_ONCE, len(lanes)), thread_name_prefix="restore") as pool:
+                running = [pool.submit(self._lane, name, prefix, progress) for name, prefix in lanes.items()]
+                try:
+                    for each in running:
+                        each.result()
+                except BaseException:
+                    progress.broken.set()
+                    raise
 
-    def _create(self, member: TarMember, path: Path) -> MemberSink | None:
-        if not member.is_file:
-            path.mkdir(mode=0o700, exist_ok=True)
-            path.chmod(member.mode & 0o750 | 0o700)
-            give_to(self._account, path)
-            return None
-        self.files += 1
-        self.bytes_written += member.size
-        if member.path == _CONTROL:
-            path = self._control = path.with_name(path.name + _UNFINISHED)
-        self._open = _File(path, member, self._account)
-        return self._open
-
-    def _inside(self, name: str) -> Path:
-        parts = name.removeprefix("./").split("/")
-        if name.startswith("/") or "\0" in name or ".." in parts or (name != "." and "" in parts):
-            raise IntegrityError(f"the base backup has a path that leads out of its directory: {name!r}")
-        # Only directories are ever created, never links, so no parent can lead elsewhere.
-        return self._target.joinpath(*(part for part in parts if part != "."))
-
-    def close(self) -> None:
-        """Close a file that a broken stream left open."""
-        if self._open is not None:
-            self._open.abandon()
+    def _lane(self, name: str, prefix: str, progress: "_SharedProgress") -> None:
+        """Unpack the streams of one tablespace, oldest backup first."""
+        for number, base in enumerate(self._chain):
+            if name not in base.streams:
+                continue  # the tablespace is younger than this backup
+            scanner = TarScanner(lambda member, at=number: self.unpacking.member(member, number=at, prefix=prefix))
+            with base.open_stream(name) as source:
+                while not progress.broken.is_set() and (chunk := source.read(_CHUNK_BYTES)):
+                    scanner.feed(chunk)
+                    progress.add(len(chunk))
+            if progress.broken.is_set():
+                return
+            scanner.finish()
 
     def complete(self, *, durable: bool) -> None:
         """Make everything durable, then let the directory be a database."""
-        if self._control is None:
-            raise IntegrityError(f"the stream has no {_CONTROL}, it is not a base backup")
-        self.major  # noqa: B018 - raises when it is no base backup
+        target = self._target
+        self.unpacking.check_complete()
+        _major(target)
+        if self.manifests is not None:
+            self.manifests.write_result(target, unpacking=self.unpacking, account=self._account)
+            self.unpacking.files += 1
+        if self._delta:
+            remove_empty_directories(target, self.unpacking, tablespaces=self._places)
+        shutil.rmtree(self._work)
         if durable:
-            _sync_file_system(self._target)
-        self._control.rename(self._target / _CONTROL)
+            for directory in (target, *self._places.values()):
+                sync_file_system(directory)
+        control = target / CONTROL
+        control.with_name(control.name + UNFINISHED).rename(control)
         if durable:
-            _sync_path(self._control.parent)
-            _sync_path(self._target.parent)
+            sync_path(control.parent)
+            sync_path(target.parent)
 
 
-class _File:
-    """One file being written; its close does not wait for the disk, ``complete`` does for all."""
+class _SharedProgress:
+    """Adds up the progress of several lanes, and tells them when one of them broke."""
 
-    def __init__(self, path: Path, member: TarMember, account: Account | None) -> None:
-        # 'x': two members of one name would mean that the stream is not what it says
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, member.mode & 0o640 | 0o600)
-        give_to(account, descriptor)
-        self._file: BinaryIO = os.fdopen(descriptor, "wb", buffering=0)
+    def __init__(self, on_progress: Progress, total_bytes: int | None) -> None:
+        self._on_progress, self._total_bytes = on_progress, total_bytes
+        self._lock = threading.Lock()
+        self._done = 0
+        self.broken = threading.Event()
 
-    def write(self, chunk: memoryview, /) -> None:
-        while chunk:
-            chunk = chunk[self._file.write(chunk) :]
-
-    def close(self) -> None:
-        self._file.close()
-
-    def abandon(self) -> None:
-        """Close without complaint."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._on_progress(self._done, self._total_bytes)
 
 
-def _remove_own(target: Path, *, existed: bool) -> None:
-    """Remove what this restore wrote; the directory was absent or empty when it began."""
-    for entry in target.iterdir() if target.is_dir() else ():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
-    if not existed:
-        with contextlib.suppress(OSError):
-            target.rmdir()
+def _read_manifests(chain: Sequence[StoredBase], work: Path) -> ChainManifests | None:
+    if len(chain) == 1 and MANIFEST_STREAM not in chain[0].streams:
+        return None
+    paths: list[Path] = []
+    for number, base in enumerate(chain):
+        if MANIFEST_STREAM not in base.streams:
+            raise ChainBroken(f"{base.name} has no {MANIFEST_STREAM}, it cannot be part of a chain")
+        path = work / f"manifest.{number}"
+        with base.open_stream(MANIFEST_STREAM) as source, path.open("wb") as file:
+            shutil.copyfileobj(_Readable(source), file, _CHUNK_BYTES)
+        paths.append(path)
+    return ChainManifests(paths, names=[base.name for base in chain], system_identifier=chain[-1].system_identifier)
 
 
-def _sync_file_system(directory: Path) -> None:
-    """Make all that was written below a directory durable with one call; fsync of each file is many times slower."""
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is None:
-        os.sync()
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
+class _Readable:
+    def __init__(self, source: SupportsRead) -> None:
+        self._source = source
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._source.read(size)
+
+
+def _major(target: Path) -> int:
     try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(directory))
-    finally:
-        os.close(descriptor)
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return int((target / "PG_VERSION").read_text(encoding="ascii").split(".")[0])
+    except (OSError, ValueError) as error:
+        raise IntegrityError("the stream has no readable PG_VERSION, it is not a base backup") from error

@@ -9,7 +9,7 @@ machine does not have. What recovery insists on is taken from ``pg_controldata``
 import re
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ _PRIVATE = {
 def started(
     data_directory: Path, *, user: str = "postgres", database: str = "postgres",
     tools_directory: Path | None = None, timeout_seconds: float = 600.0, fsync: bool = True,
+    settings: Mapping[str, str] | None = None,
 ) -> Generator[Server]:  # fmt: skip
     """Start a restored directory, wait until recovery has ended, yield its address, and stop it.
 
@@ -75,6 +76,7 @@ def started(
         tools_directory: configured directory of PostgreSQL's programs.
         timeout_seconds: how long recovery may take.
         fsync: False is faster and fit only for a directory that is thrown away afterwards.
+        settings: further settings (recovery), which win over those above.
 
     Raises:
         ToolMissing: there is no ``postgres`` of the data's major version.
@@ -87,7 +89,7 @@ def started(
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{directory} is not a data directory of PostgreSQL") from error
     binaries = find_programs("postgres", major=major, directory=tools_directory)
-    place = _private_place(account)
+    place = private_place(account)
     try:
         runnable = reachable_binaries(binaries, account, copy_to=place)
         postmaster = Postmaster(
@@ -99,6 +101,7 @@ def started(
                 **_PRIVATE,
                 **_recovery_settings(binaries, directory),
                 **_own_files(place, account),
+                **(settings or {}),
             },
             account=account,
         )
@@ -126,7 +129,8 @@ def start_and_ask(
         return connection.execute(query.encode()).fetchall()
 
 
-def _private_place(account: Account | None) -> Path:
+def private_place(account: Account | None) -> Path:
+    """Make a directory of the account's own, with a name that is short enough for a socket in it."""
     # mkdtemp in /tmp keeps the socket's path short (107 bytes); reachable_directory asks whether it can be entered.
     parent = tempfile.gettempdir()
     made = Path(tempfile.mkdtemp(prefix="lc2-scratch-", dir=parent if len(parent) < 60 else "/tmp"))  # noqa: S108

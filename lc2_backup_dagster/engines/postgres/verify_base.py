@@ -5,12 +5,12 @@ not installed the same comparison of files, sizes and checksums is made here. Bo
 started: recovery changes it.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from lc2_backup_dagster.engines.postgres.backup_manifest import MANIFEST_NAME, manifest_files, read_manifest
+from lc2_backup_dagster.engines.postgres.checksums import file_checksum
 from lc2_backup_dagster.engines.postgres.tool_process import run_tool
 from lc2_backup_dagster.engines.postgres.tools import find_programs, program_version
 from lc2_backup_dagster.model.errors import IntegrityError, RestoreMismatch, ToolFailed, ToolMissing
@@ -32,8 +32,16 @@ class Verified:
     wal_parsed: bool
 
 
-def verify_directory(directory: Path, *, major: int, tools_directory: Path | None = None) -> Verified:
+def verify_directory(
+    directory: Path, *, major: int, tools_directory: Path | None = None, checksums: bool = True
+) -> Verified:
     """Verify a data directory that was never started.
+
+    Args:
+        directory: the data directory.
+        major: its major version.
+        tools_directory: configured directory of PostgreSQL's tools.
+        checksums: read every file; False where the content was proven while it was written.
 
     Raises:
         RestoreMismatch: it differs from its manifest; the message names what.
@@ -42,18 +50,19 @@ def verify_directory(directory: Path, *, major: int, tools_directory: Path | Non
     try:
         place = find_programs("pg_verifybackup", "pg_waldump", major=major, directory=tools_directory)
     except ToolMissing:
-        _compare(directory)
+        _compare(directory, checksums=checksums)
         return Verified("lc2-backup", wal_parsed=False)
     program = place / "pg_verifybackup"
     try:
-        run_tool([str(program), "--exit-on-error", "--quiet", str(directory)], server=None)
+        options = ["--exit-on-error", "--quiet"] if checksums else ["--exit-on-error", "--quiet", "--skip-checksums"]
+        run_tool([str(program), *options, str(directory)], server=None)
     except ToolFailed as error:
         raise RestoreMismatch(f"{directory} is not what was backed up: {error.message}") from error
     version = program_version(program)
     return Verified(f"pg_verifybackup {version[0] if version else major}", wal_parsed=True)
 
 
-def _compare(directory: Path) -> None:
+def _compare(directory: Path, *, checksums: bool) -> None:
     manifest_path = directory / MANIFEST_NAME
     if not manifest_path.is_file():
         raise IntegrityError("the base backup has no backup_manifest")
@@ -71,11 +80,8 @@ def _compare(directory: Path) -> None:
             raise RestoreMismatch(
                 f"{directory} is not what was backed up: {promised.path} has {size} bytes instead of {promised.size}"
             )
-        if promised.algorithm is not None and promised.algorithm.startswith("SHA"):
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, promised.algorithm.lower()).hexdigest()
-            if found != promised.checksum:
-                raise RestoreMismatch(f"{directory} is not what was backed up: {promised.path} has other content")
+        if checksums and file_checksum(path, promised.algorithm)[1] != promised.checksum:
+            raise RestoreMismatch(f"{directory} is not what was backed up: {promised.path} has other content")
     present = sum(
         len(names)
         for folder, _, names in os.walk(directory)

@@ -1,0 +1,125 @@
+"""Whether everything a database backup stands on is still in the repository: manifests, parts, WAL segments.
+
+Asked by listing and by reading manifests, not by reading data: so it can be asked every hour. ``verify`` reads.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
+from lc2_backup_dagster.model.lsn import Lsn
+from lc2_backup_dagster.model.site import BackupKind, Component
+from lc2_backup_dagster.operations.chains import Chain, by_id, chain_of
+from lc2_backup_dagster.operations.wal_coverage import wal_coverage
+from lc2_backup_dagster.repository import layout
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.manifest import Manifest
+from lc2_backup_dagster.repository.site import SiteRepository
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLoss:
+    """Something that a backup stands on and that is gone or not whole.
+
+    Attributes:
+        backup_id: the member of the chain that lost it.
+        key: the object, or what it would be part of.
+        reason: what is wrong.
+    """
+
+    backup_id: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """What a look at a chain found.
+
+    Attributes:
+        members: of the chain, the full backup first; only the backup itself when the chain cannot be walked.
+        objects: that were looked for.
+        segments: of archived WAL that were looked for.
+        losses: everything that is gone, empty when the backup can be restored as far as a listing tells.
+    """
+
+    members: tuple[CommittedBackup, ...]
+    objects: int
+    segments: int
+    losses: tuple[ChainLoss, ...]
+
+
+def look_at_chain(repository: SiteRepository, backup: CommittedBackup) -> ChainState:
+    """Walk from a database backup to the full one it stands on, and look for every object of each.
+
+    Raises:
+        StoreUnavailable: nothing is known; never taken for absence.
+    """
+    if backup.kind is BackupKind.SNAPSHOT:
+        return look_at_members(repository, Chain((backup,)))
+    try:
+        chain = chain_of(backup, by_id(repository.backups(Component.DATABASE)))
+    except ChainBroken as error:
+        return ChainState((backup,), 0, 0, (ChainLoss(backup.backup_id, backup.parent or "", error.message),))
+    return look_at_members(repository, chain)
+
+
+def look_at_members(repository: SiteRepository, chain: Chain) -> ChainState:
+    """Look for every object of each member of a chain."""
+    losses: list[ChainLoss] = []
+    objects = segments = 0
+    for member in chain.members:
+        try:
+            manifest = repository.manifest(member.backup_id)
+        except IntegrityError as error:
+            key = layout.manifest_key(repository.site, member.component, member.backup_id)
+            losses.append(ChainLoss(member.backup_id, key, error.message))
+            continue
+        objects += 1 + sum(len(stream.parts) for stream in manifest.all_streams())
+        losses += _lost_parts(repository, manifest)
+        if member.kind is BackupKind.WAL:
+            segments += manifest.details["wal"]["segments"]
+            losses += lost_wal(repository, manifest)
+    return ChainState(chain.members, objects, segments, tuple(losses))
+
+
+def lost_wal(repository: SiteRepository, manifest: Manifest) -> Iterator[ChainLoss]:
+    """Yield what is missing of the archived WAL that a backup of kind ``wal`` promises (L-18)."""
+    told = manifest.details["wal"]
+    promised = Lsn.parse(told["to_lsn"], timeline=told["to_timeline"])
+    try:
+        coverage = wal_coverage(
+            repository,
+            system_identifier=manifest.details["system_identifier"],
+            start=Lsn.parse(told["from_lsn"], timeline=told["from_timeline"]),
+            segment_bytes=manifest.details["wal_segment_bytes"],
+            timeline=promised.timeline,
+        )
+    except ChainBroken as error:
+        yield ChainLoss(manifest.backup_id, f"history of timeline {promised.timeline}", error.message)
+        return
+    end = coverage.end
+    if end.timeline != promised.timeline or end < promised:
+        yield ChainLoss(
+            manifest.backup_id,
+            coverage.gap or f"WAL after {end}",
+            f"archived WAL ends at {end} on timeline {end.timeline}, promised was {promised} on timeline "
+            f"{promised.timeline}",
+        )
+
+
+def _lost_parts(repository: SiteRepository, manifest: Manifest) -> Iterator[ChainLoss]:
+    prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
+    wanted = {
+        layout.part_key(prefix, stream.name, number): part.stored_bytes
+        for stream in manifest.all_streams()
+        for number, part in enumerate(stream.parts)
+    }
+    if not wanted:
+        return
+    for found in repository.store.list(prefix):
+        promised = wanted.pop(found.key, found.size_bytes)
+        if promised != found.size_bytes:
+            yield ChainLoss(manifest.backup_id, found.key, f"has {found.size_bytes} bytes, promised were {promised}")
+    for key in sorted(wanted):
+        yield ChainLoss(manifest.backup_id, key, "is gone")

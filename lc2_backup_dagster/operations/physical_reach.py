@@ -1,0 +1,141 @@
+"""Which moments can be restored physically: base backups, and archived WAL behind them, proven segment by segment."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from lc2_backup_dagster.model.clock import from_text
+from lc2_backup_dagster.model.lsn import Lsn
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.model.window import Moment, Window
+from lc2_backup_dagster.operations.chain_objects import look_at_chain
+from lc2_backup_dagster.operations.chains import is_copy
+from lc2_backup_dagster.operations.wal_coverage import WalCoverage, reaches, wal_coverage
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.site import SiteRepository
+from lc2_backup_dagster.repository.wal.names import parse_segment
+
+_MOMENT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Moments inside a window that a base, and WAL behind it, can restore.
+
+    Attributes:
+        base: the full or incremental backup to begin with.
+        coverage: the WAL behind it; None where the base's own moment is what the window has.
+        moment: the moments, both inside the window, and the position of the later one.
+    """
+
+    base: CommittedBackup
+    coverage: WalCoverage | None
+    moment: Moment
+
+
+def coverage_behind(repository: SiteRepository, base: CommittedBackup) -> WalCoverage | None:
+    """Return what is archived behind a base without a gap, or None for a base that does not tell its positions."""
+    return coverage_after(repository, base.summary)
+
+
+def coverage_after(repository: SiteRepository, summary: Mapping[str, Any]) -> WalCoverage | None:
+    """Return what is archived behind the position that a base's summary tells, or None where it tells none."""
+    cluster, segment_bytes, timeline, lsn = (
+        summary.get(name) for name in ("system_identifier", "wal_segment_bytes", "timeline", "lsn")
+    )
+    if not isinstance(segment_bytes, int) or not isinstance(timeline, int) or not cluster or not lsn:
+        return None
+    return wal_coverage(
+        repository,
+        system_identifier=str(cluster),
+        start=Lsn.parse(str(lsn), timeline=timeline),
+        segment_bytes=segment_bytes,
+    )
+
+
+def reach_over(base: CommittedBackup, coverage: WalCoverage, window: Window) -> Reach | None:
+    """Return the moments of a window that WAL behind a base covers, or None."""
+    moment = _covered(coverage, window, from_text(base.summary["restorable_until"]))
+    return Reach(base, coverage, moment) if moment else None
+
+
+def needed_segments(coverage: WalCoverage, until: Lsn, *, segment_bytes: int) -> list[str]:
+    """Return the segments, a partial one at the end included, that recovery up to a position reads, in their order."""
+    names = [*coverage.segments, *([coverage.partial[0]] if coverage.partial else [])]
+
+    def is_needed(name: str) -> bool:
+        timeline, begins = parse_segment(name, segment_bytes)
+        return timeline < until.timeline or begins < until.value
+
+    return [name for name in dict.fromkeys(names) if is_needed(name)]
+
+
+def latest_reach(repository: SiteRepository, window: Window) -> Reach | None:
+    """Return the latest moments of a window that can be restored, or None where there is none in it.
+
+    The newest base before the window's end decides: where WAL behind it has a gap, WAL behind an older one has the
+    same. An older one is looked at only where a base itself is damaged, or of another cluster.
+    """
+    seen: set[str] = set()
+    for base in reversed(_bases(repository)):
+        taken = from_text(base.summary["restorable_until"])
+        cluster = str(base.summary.get("system_identifier"))
+        if taken >= window.end or cluster in seen:
+            continue
+        if look_at_chain(repository, base).losses:
+            continue
+        coverage = coverage_behind(repository, base)
+        reach = reach_over(base, coverage, window) if coverage else None
+        if reach is not None:
+            return reach
+        if taken in window:
+            return Reach(base, None, _own_moment(base))
+        seen.add(cluster)
+    return None
+
+
+def restorable_moments(repository: SiteRepository) -> list[Moment]:
+    """Return every span of moments that can be restored physically, for messages that name the nearest ones."""
+    return [*_spans(repository, _bases(repository))]
+
+
+def _spans(repository: SiteRepository, bases: Sequence[CommittedBackup]) -> Iterator[Moment]:
+    reached: dict[str, datetime] = {}
+    for base in bases:
+        own = _own_moment(base)
+        cluster = str(base.summary.get("system_identifier"))
+        if cluster in reached and own.restorable_until <= reached[cluster]:
+            continue  # inside a span that was told already
+        coverage = coverage_behind(repository, base)
+        until = coverage.until if coverage else None
+        if until is not None and until > own.restorable_until:
+            reached[cluster] = until
+            yield Moment(own.restorable_from, until)
+        else:
+            yield own
+
+
+def _bases(repository: SiteRepository) -> list[CommittedBackup]:
+    return [each for each in repository.backups(Component.DATABASE) if is_copy(each)]
+
+
+def _own_moment(base: CommittedBackup) -> Moment:
+    summary = base.summary
+    taken = from_text(summary["restorable_until"])
+    return Moment(taken, taken, lsn=summary["lsn"], timeline=summary.get("timeline"))
+
+
+def _covered(coverage: WalCoverage, window: Window, taken: datetime) -> Moment | None:
+    """Return the moments of a window that WAL covers, or None."""
+    if coverage.until is None or coverage.until < max(window.start, taken):
+        return None
+    latest = window.end - _MOMENT
+    if coverage.until <= latest:
+        latest, position = coverage.until, coverage.end
+    else:
+        found = reaches(coverage, latest)
+        if found is None:
+            return None
+        position = found
+    return Moment(max(window.start, taken), latest, lsn=str(position), timeline=position.timeline)

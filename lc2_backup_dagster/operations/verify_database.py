@@ -1,0 +1,104 @@
+"""Verify what is special about database backups: PostgreSQL's own checksums, and archived WAL."""
+
+import tempfile
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lc2_backup_dagster.engines.postgres.backup_manifest import MANIFEST_NAME, read_manifest
+from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, archive_stream
+from lc2_backup_dagster.engines.postgres.verify_tar import compare_archives
+from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
+from lc2_backup_dagster.model.lsn import Lsn
+from lc2_backup_dagster.operations.chain_objects import lost_wal
+from lc2_backup_dagster.operations.physical_reach import needed_segments
+from lc2_backup_dagster.operations.stored_chain import tablespaces_of
+from lc2_backup_dagster.operations.verified import Damage
+from lc2_backup_dagster.operations.wal_coverage import wal_coverage
+from lc2_backup_dagster.repository import layout
+from lc2_backup_dagster.repository.manifest import Manifest
+from lc2_backup_dagster.repository.reading import StreamReader
+from lc2_backup_dagster.repository.site import SiteRepository
+
+_READERS = 3
+
+
+def verify_archives(repository: SiteRepository, manifest: Manifest, scratch: Path) -> list[Damage]:
+    """Stream every archive of a base backup and compare each file with the checksum that the server gave it.
+
+    Every part of the archives is proven on the way, so they need not be read once more.
+
+    Raises:
+        IntegrityError: a part, the tar or the server's manifest is damaged; which objects, a look at each part tells.
+    """
+    with tempfile.TemporaryDirectory(prefix="lc2-verify-", dir=scratch) as directory:
+        place = Path(directory) / MANIFEST_NAME
+        with repository.open_stream(manifest, MANIFEST_STREAM) as source, place.open("wb") as target:
+            while chunk := source.read(1 << 20):
+                target.write(chunk)
+        read_manifest(place)
+        prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
+        return [
+            Damage(manifest.backup_id, f"{prefix}{_stream_of(found.path, manifest)}", f"{found.path} {found.reason}")
+            for found in compare_archives(place, _archives(repository, manifest))
+        ]
+
+
+def archives_of(manifest: Manifest) -> list[str]:
+    """Return the names of a base backup's archives."""
+    return [archive_stream(oid) for oid in (*tablespaces_of(manifest), None)]
+
+
+def verify_wal(repository: SiteRepository, manifest: Manifest) -> tuple[list[Damage], int]:
+    """Read every archived segment that a backup of kind ``wal`` promises, and prove it; return how many there are.
+
+    Raises:
+        StoreUnavailable: nothing is known.
+    """
+    told = manifest.details["wal"]
+    segment_bytes = manifest.details["wal_segment_bytes"]
+    end = Lsn.parse(told["to_lsn"], timeline=told["to_timeline"])
+    damages = [Damage(loss.backup_id, loss.key, loss.reason) for loss in lost_wal(repository, manifest)]
+    try:
+        coverage = wal_coverage(
+            repository,
+            system_identifier=manifest.details["system_identifier"],
+            start=Lsn.parse(told["from_lsn"], timeline=told["from_timeline"]),
+            segment_bytes=segment_bytes,
+            timeline=end.timeline,
+        )
+    except ChainBroken:
+        return damages, 0  # told above
+
+    def read(name: str) -> Damage | None:
+        try:
+            if coverage.partial is not None and name == coverage.partial[0]:
+                coverage.archive.read_partial(*coverage.partial)
+            else:
+                coverage.archive.read_segment(name)
+        except IntegrityError as error:
+            return Damage(manifest.backup_id, str(error.attributes.get("key", name)), error.message)
+        return None
+
+    needed = needed_segments(coverage, end, segment_bytes=segment_bytes)
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="verify-wal") as pool:
+        damages += [damage for damage in pool.map(read, needed) if damage]
+    return damages, len(needed)
+
+
+def _archives(repository: SiteRepository, manifest: Manifest) -> Iterator[tuple[int | None, StreamReader]]:
+    """Open one archive after the other, tablespaces first, as the server's manifest lists them."""
+
+    def opened(oid: int | None) -> Generator[tuple[int | None, StreamReader]]:
+        with repository.open_stream(manifest, archive_stream(oid)) as reader:
+            yield oid, reader
+
+    for oid in (*tablespaces_of(manifest), None):
+        yield from opened(oid)
+
+
+def _stream_of(path: str, manifest: Manifest) -> str:
+    for oid in tablespaces_of(manifest):
+        if path.startswith(f"pg_tblspc/{oid}/"):
+            return archive_stream(oid)
+    return archive_stream(None)
