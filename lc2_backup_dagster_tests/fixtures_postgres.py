@@ -56,6 +56,32 @@ def postgres_18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresSe
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def postgres_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[int], PostgresServer]]:
+    """Return ``postgres_of(major) -> PostgresServer``; each is started when first asked for, once in a session.
+
+    A test that asks for a major below 17 is skipped where it is not installed: mark it ``majors``.
+    """
+    started: dict[int, PostgresServer] = {}
+    with ExitStack() as undo:
+
+        def of(major: int) -> PostgresServer:
+            if major >= 17:
+                return request.getfixturevalue("postgres" if major == 17 else f"postgres_{major}")
+            if major not in started:
+                programs = (majors_directory() or Path("/nowhere")) / f"{major}/bin"
+                if not (programs / "postgres").exists():
+                    pytest.skip(f"LC2_TEST_POSTGRES_MAJORS has no {major}/bin: PostgreSQL {major} is NOT tested")
+                server = start_server(tmp_path_factory.mktemp(f"pg{major}"), bin_directory=programs)
+                undo.callback(server.remove)
+                started[major] = server
+            return started[major]
+
+        yield of
+
+
 @pytest.fixture
 def make_database() -> Iterator[Callable[..., Server]]:
     """Return ``make_database(server, *statements) -> Server`` (as superuser); dropped after the test."""

@@ -8,19 +8,20 @@ from pathlib import Path
 from random import Random
 
 from lc2_backup_dagster.demo.compare import Differences, compare_databases, compare_stores
-from lc2_backup_dagster.demo.platform import DATABASE, LIBRARY_BUCKET, RESTORED_BUCKET, DemoPlatform, Say
+from lc2_backup_dagster.demo.platform import DATABASE, LIBRARY_BUCKET, RESTORED_BUCKET, SITE, DemoPlatform, Say
 from lc2_backup_dagster.demo.seed.liferay_changes import make_changes
 from lc2_backup_dagster.demo.servers.dagster_client import DagsterClient
 from lc2_backup_dagster.demo.state import DemoState
+from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import PermanentError
-from lc2_backup_dagster.model.site import Component, SiteId
+from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.operations.bind_recovery_point import restorable_points
+from lc2_backup_dagster.operations.restorable_until import measure_restorable
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.sites.assembly import OpenSite, open_site
 from lc2_backup_dagster.sites.loader import load_sites, site_folders
 
-SITE = SiteId("retail", "liferay")
 _DAILY = ("database_dump", "document_library", "recovery_point")
 
 
@@ -62,6 +63,7 @@ def walk(platform: DemoPlatform, client: DagsterClient, state: DemoState, *, hom
     _tell_backups(opened, report)
     database, prefix = _restore(client, platform, state, point, say, home=home)
     _compare(platform, opened, report, database=database, prefix=prefix, say=say)
+    _tell_restorable(opened, report)
     state.rounds += 1
     report.seconds = time.monotonic() - began
     return report
@@ -119,7 +121,8 @@ def _newest_point(opened: OpenSite) -> CommittedBackup:
 def _tell_backups(opened: OpenSite, report: JourneyReport) -> None:
     newest = {each.component: each for each in opened.context.open_repository(False).backups()}
     base, dump, files = (newest[each] for each in (Component.DATABASE, Component.DATABASE_DUMP, Component.FILES))
-    for label, backup in (("base backup", base), ("dump", dump)):
+    report.rows.append(("strategy of the database", _strategy(opened, base)))
+    for label, backup in ((f"base backup ({base.kind})", base), ("dump", dump)):
         plain, stored = backup.summary["plain_bytes"], backup.summary["stored_bytes"]
         report.rows.append((label, f"{_mb(plain)} → {_mb(stored)} stored, {plain / stored:.1f}:1, encrypted"))
     summary = files.summary
@@ -137,6 +140,23 @@ def _tell_backups(opened: OpenSite, report: JourneyReport) -> None:
             f"{point.backup_id}: {point.summary['rows']} rows name files, {point.summary['dangling']} dangle",
         )
     )
+
+
+def _strategy(opened: OpenSite, base: CommittedBackup) -> str:
+    strategy = opened.context.open_repository(False).manifest(base.backup_id).strategy
+    return f"{strategy.chosen}: {strategy.reason}"
+
+
+def _tell_restorable(opened: OpenSite, report: JourneyReport) -> None:
+    seen = measure_restorable(opened.context)
+    if seen.until is not None and seen.lag_seconds is not None:
+        report.rows.append(
+            (
+                "restorable until",
+                f"{to_text(seen.until)[:19]}Z ({seen.lsn}), {seen.lag_seconds:.0f} s behind the server; "
+                f"{seen.segments} whole WAL segments archived behind {seen.base}",
+            )
+        )
 
 
 def _restore(

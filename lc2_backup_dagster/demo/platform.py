@@ -13,8 +13,11 @@ from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
 from lc2_backup_dagster.demo.servers.object_store import ObjectServer
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
+from lc2_backup_dagster.demo.servers.wal_receiver import WalReceiverProcess
 from lc2_backup_dagster.demo.state import DemoState
+from lc2_backup_dagster.model.site import SiteId
 
+SITE = SiteId("retail", "liferay")
 DATABASE = "lportal"
 LIBRARY_BUCKET = "liferay-doclib-dev"
 RESTORED_BUCKET = "liferay-doclib-restored-dev"
@@ -71,6 +74,10 @@ def running_platform(home: Path, state: DemoState, *, scale: LiferayScale, say: 
         platform = DemoPlatform(postgres, objects, connection, _environment(postgres, objects, state, key_file, sites))
         _prepare(platform, state)
         _seed(platform, state, scale, say)
+        # Ends before the servers: a stopping PostgreSQL waits until its WAL was received.
+        log_file = home / "logs" / "wal-receive.log"
+        stack.enter_context(WalReceiverProcess(str(SITE), environment=platform.environment, log_file=log_file))
+        say(f"lc2-backup wal-receive {SITE} archives WAL, log in {log_file}")
         yield platform
 
 

@@ -19,6 +19,7 @@ from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.orchestration.keys import asset_key, group_name, pool_name
 from lc2_backup_dagster.orchestration.metadata import capture_metadata
 from lc2_backup_dagster.orchestration.partitions import window_length, windows
+from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.resources.catalog import CatalogResource
 from lc2_backup_dagster.resources.sites import SitesResource
 from lc2_backup_dagster.sites.schema import SiteDefinition
@@ -92,6 +93,9 @@ def _asset(site: SiteAssets, component: Component) -> dg.AssetsDefinition:
                 with after_commit(context):
                     _report_kept(context, opened, error)
                 raise
+            if captured.kept is not None:
+                with after_commit(context):
+                    _report(context, captured.kept)
             with after_commit(context):
                 if warning := catalog.catch_up(opened.open_repository(False)):
                     context.log.warning(warning)
@@ -135,12 +139,18 @@ def _report_kept(context: dg.AssetExecutionContext, opened: SiteContext, error: 
     backup_id = error.attributes.get("backup_id")
     if not isinstance(backup_id, str):
         return
-    repository = opened.open_repository(False)
-    backup = repository.backup(backup_id)
+    _report(context, opened.open_repository(False).backup(backup_id))
+
+
+def _report(context: dg.AssetExecutionContext, backup: CommittedBackup) -> None:
     context.instance.report_runless_asset_event(
         dg.AssetMaterialization(
             context.asset_key,
             partition=backup.window,
-            metadata={"backup_id": backup_id, "note": "captured by a run that was meant for an earlier window"},
+            metadata={
+                "backup_id": backup.backup_id,
+                "kind": str(backup.kind),
+                "note": "captured by a run that was meant for an earlier window",
+            },
         )
     )

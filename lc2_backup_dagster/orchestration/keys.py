@@ -6,6 +6,7 @@ from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.site import Component, SiteId
 
 RESTORE = "restore"
+WAL = "wal"
 
 
 def asset_key(site: SiteId, application: Application, component: Component) -> dg.AssetKey:
@@ -17,6 +18,11 @@ def asset_key(site: SiteId, application: Application, component: Component) -> d
 def restore_key(site: SiteId) -> dg.AssetKey:
     """Return the key of the site's restore asset."""
     return dg.AssetKey([site.project, site.application, RESTORE])
+
+
+def wal_key(site: SiteId) -> dg.AssetKey:
+    """Return the key of the asset that stands for the site's archived WAL."""
+    return dg.AssetKey([site.project, site.application, WAL])
 
 
 def group_name(site: SiteId) -> str:

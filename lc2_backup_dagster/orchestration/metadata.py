@@ -9,10 +9,15 @@ from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.model.sizes import readable_bytes
 from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.restorable_until import Restorable
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.manifest import Manifest
 
 _ROWS = 50
+_NUMBERS = (
+    "objects", "changed_objects", "added", "removed", "unchanged", "copied_bytes", "tables",
+    "chain_length", "wal_segments",
+)  # fmt: skip
 
 
 def capture_metadata(captured: Captured) -> dict[str, dg.MetadataValue]:
@@ -44,11 +49,52 @@ def capture_metadata(captured: Captured) -> dict[str, dg.MetadataValue]:
     }
     if stored and moved:
         shown["ratio"] = dg.MetadataValue.float(round(moved / stored, 3))
+    shown |= _archived(manifest)
     if captured.first_byte_seconds is not None:
         shown["first_byte_seconds"] = dg.MetadataValue.float(round(captured.first_byte_seconds, 3))
-    for name in ("objects", "changed_objects", "added", "removed", "unchanged", "copied_bytes", "tables"):
+    for name in _NUMBERS:
         if isinstance(backup.summary.get(name), int):
             shown[name] = dg.MetadataValue.int(backup.summary[name])
+    return shown
+
+
+def _archived(manifest: Manifest) -> dict[str, dg.MetadataValue]:
+    """Show the full backup that a chain ends in, and how far archived WAL had come when the backup was committed."""
+    details = manifest.details
+    shown: dict[str, dg.MetadataValue] = {}
+    if details.get("full_id"):
+        shown["full_backup"] = dg.MetadataValue.text(details["full_id"])
+    if told := details.get("archived_wal"):
+        reached = "reaches this backup" if told["reaches_backup"] else "has not reached this backup yet"
+        gap = f"; segment {told['gap']} is missing" if told["gap"] else ""
+        shown["archived_wal"] = dg.MetadataValue.text(f"{reached}, until {told['until'] or 'nothing'}{gap}")
+    if told := details.get("wal"):
+        shown["archived_wal"] = dg.MetadataValue.text(
+            f"{told['segments']} segments, {told['first_segment'] or 'none'} to {told['last_segment'] or 'none'}, from "
+            f"{told['from_lsn']} to {told['to_lsn']} on timeline {told['to_timeline']}"
+        )
+    return shown
+
+
+def restorable_metadata(seen: Restorable) -> dict[str, dg.MetadataValue]:
+    """Return what a report of archived WAL shows: until when all can be restored, and how the slot is doing."""
+    shown: dict[str, dg.MetadataValue] = {
+        "segments": dg.MetadataValue.int(seen.segments),
+        "base": dg.MetadataValue.text(seen.base or "none"),
+    }
+    if seen.until is not None:
+        shown["restorable_until"] = dg.MetadataValue.timestamp(seen.until)
+    if seen.lsn is not None:
+        shown["lsn"] = dg.MetadataValue.text(str(seen.lsn))
+        shown["timeline"] = dg.MetadataValue.int(seen.lsn.timeline)
+    if seen.lag_seconds is not None:
+        shown["lag_seconds"] = dg.MetadataValue.float(round(seen.lag_seconds, 3))
+    if seen.slot is not None:
+        shown["slot_lag_bytes"] = dg.MetadataValue.int(seen.slot.retained_bytes)
+        shown["slot_lag"] = dg.MetadataValue.text(readable_bytes(seen.slot.retained_bytes))
+        shown["slot_wal_status"] = dg.MetadataValue.text(seen.slot.wal_status or "nothing reserved")
+    if seen.server_problem is not None:
+        shown["server_problem"] = dg.MetadataValue.text(seen.server_problem)
     return shown
 
 

@@ -1,10 +1,8 @@
 """The asset that restores: one partition for each point that can be restored, its launch form is the wish."""
 
 from datetime import UTC, datetime
-from enum import StrEnum
 
 import dagster as dg
-from pydantic import Field
 
 from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.model.clock import from_text
@@ -18,58 +16,10 @@ from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.orchestration.keys import RESTORE, asset_key, group_name, pool_name, restore_key
 from lc2_backup_dagster.orchestration.partitions import recovery_points
 from lc2_backup_dagster.orchestration.progress import LoggedProgress
+from lc2_backup_dagster.orchestration.restore_form import RestoreConfig, Scope
+from lc2_backup_dagster.orchestration.restore_server_run import restore_whole_server
 from lc2_backup_dagster.orchestration.run_context import initiator_of
 from lc2_backup_dagster.resources.sites import SitesResource
-
-
-class Scope(StrEnum):
-    """What of the point is restored. Dagster wants the enum of a form in this layer."""
-
-    FULL = "full"
-    DATABASE = "database"
-    FILES = "files"
-
-
-class OnConflict(StrEnum):
-    """What happens to files that are at the target already. Overwriting is for the command line, on purpose."""
-
-    REFUSE = "refuse"
-    SKIP = "skip"
-
-
-class RestoreConfig(dg.Config):
-    """The launch form. Every default makes something new; none can overwrite anything."""
-
-    scope: Scope = Field(default=Scope.FULL, description="What to restore: `full`, `database` or `files`.")
-    target_database: str | None = Field(
-        default=None,
-        description="Name of the new database on the site's restore server. It must not exist. "
-        "Default: the source's name, `_restored_` and the time.",
-    )
-    target_bucket: str | None = Field(
-        default=None,
-        description="Bucket (or directory) for the files. Default: `restore.files` of the site file.",
-    )
-    target_prefix: str | None = Field(
-        default=None,
-        description="Folder inside the bucket, ending with a slash. Must be empty unless conflicts are skipped. "
-        "Default: the recovery point's id.",
-    )
-    files: list[str] = Field(
-        default_factory=list,
-        description="Globs over the files' keys; only matching files are restored. `*` is any text, slashes "
-        "included. Empty: all files.",
-    )
-    on_conflict: OnConflict = Field(
-        default=OnConflict.REFUSE,
-        description="`refuse` writes nothing when a file is there already; `skip` leaves those as they are (this is "
-        "also how a restore that broke off is continued).",
-    )
-    jobs: int = Field(default=2, ge=1, le=32, description="Parallel jobs of `pg_restore`.")
-    dry_run: bool = Field(
-        default=False,
-        description="Only make the plan: exact objects, bytes, targets and every blocker. Changes nothing.",
-    )
 
 
 def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
@@ -101,6 +51,8 @@ def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         # Never tried again by itself: a second try would only refuse what the first one wrote.
         with translate_errors(max_retries=0):
+            if config.scope is Scope.SERVER:
+                return dg.MaterializeResult(metadata=restore_whole_server(context, config, sites.open(definition)))
             progress = LoggedProgress(context.log, "restore")
             restored = restore(
                 sites.open(definition),

@@ -57,6 +57,9 @@ class Freshness(Strict):
 
     database_rpo_minutes: Positive = Field(default=120, description="Oldest allowed newest moment of the database.")
     daily_rpo_minutes: Positive = Field(default=1800, description="Oldest allowed newest dump, files, recovery point.")
+    wal_rpo_minutes: Positive = Field(
+        default=5, description="How far what archived WAL can restore may lie behind the present."
+    )
 
 
 class WalArchiving(Strict):

@@ -166,6 +166,11 @@ class Database(Strict):
         description="Tables (patterns of `pg_dump --exclude-table-data`) whose rows dumps leave out. Given, the list "
         "replaces the application's own (Liferay: none).",
     )
+    dump_jobs: Annotated[Positive, Field(le=64)] = Field(
+        default=1,
+        description="Tables that a dump reads at once. Several go through `scratchDirectory`, which must have twice "
+        "the database's size free, or one streams; a restore of theirs needs room for the whole dump there.",
+    )
 
     wal: WalArchiving = Field(default=WalArchiving(), description="Continuous archiving of WAL.")
 

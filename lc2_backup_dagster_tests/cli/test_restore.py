@@ -77,6 +77,13 @@ def test_a_server_that_is_away_ends_with_3(copy, point):
         (["--scope", "everything"], "Invalid value"),
         (["--target-directory", "/tmp/x", "--target-database", "y"], "goes with no other target"),
         (["--jobs", "0"], "Invalid value"),
+        (["--to-latest"], "need --target-directory or --source-database"),
+        (["--target-directory", "/tmp/x", "--to-latest", "--to-lsn", "0/1"], "one recovery target only"),
+        (["--target-directory", "/tmp/x", "--target-timeline", "2"], "go with a target"),
+        (["--target-directory", "/tmp/x", "--delta"], "say --yes"),
+        (["--target-directory", "/tmp/x", "--tablespace", "x"], "OID=DIRECTORY"),
+        (["--source-database", "x"], "needs --target-database"),
+        (["--path", "PG_VERSION"], "needs BACKUP_ID and --output"),
     ],
 )
 def test_wrong_usage_ends_with_2(copy, point, options, told):
@@ -124,3 +131,42 @@ def test_a_base_backup_without_a_directory_says_what_to_do(copy, backed_up):
     answer = lc2(copy, "restore", SITE, backed_up.base.backup.backup_id)
     assert answer.code == 1
     assert "--target-directory" in answer.err
+
+
+def test_a_target_without_backup_takes_the_newest_before_it(copy, tmp_path):
+    options = ["--target-directory", tmp_path / "data", "--dry-run"]
+    early = lc2(copy, "restore", SITE, "--to-time", "2001-01-01T00:00:00Z", *options)
+    assert early.code == 1
+    assert "the nearest after is 20" in early.err
+    naive = lc2(copy, "restore", SITE, "--to-time", "2026-11-23T00:00:00", *options)
+    assert naive.code == 1
+    assert "zone" in naive.err
+    latest = lc2(copy, "restore", SITE, "--to-latest", *options)
+    assert latest.code == 0, latest.err
+    assert "then WAL to latest" in latest.out
+
+
+def test_a_delta_goes_into_the_restored_directory(copy, backed_up, tmp_path):
+    base = backed_up.base.backup.backup_id
+    options = ["--target-directory", tmp_path / "data", "--no-start"]
+    assert lc2(copy, "restore", SITE, base, *options).code == 0
+    (tmp_path / "data" / "base" / "stray").touch()
+    again = lc2(copy, "restore", SITE, base, *options, "--delta", "--yes")
+    assert again.code == 0, again.err
+    assert "left as they were, 1 deleted" in again.out
+    assert not (tmp_path / "data" / "base" / "stray").exists()
+
+
+def test_one_file_and_one_database_come_out_of_a_base_backup(copy, backed_up, tmp_path):
+    base, target = backed_up.base.backup.backup_id, f"cli_{tmp_path.name[-8:]}_objects"
+    told = lc2(copy, "restore", SITE, base, "--path", "PG_VERSION", "--output", tmp_path / "version")
+    assert told.code == 0, told.err
+    assert (tmp_path / "version").read_text() == "17\n"
+    try:
+        name = copy.values["database"]["name"]
+        answer = lc2(copy, "restore", SITE, base, "--source-database", name, "--table", "user_",
+                     "--target-database", target)  # fmt: skip
+        assert answer.code == 0, answer.err
+        assert f"database {target}: 1 tables out of '{name}'" in answer.out
+    finally:
+        copy.postgres.execute(f"DROP DATABASE IF EXISTS {target}")

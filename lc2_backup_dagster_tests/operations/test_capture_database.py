@@ -3,6 +3,7 @@
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import BackupKind, Component
+from lc2_backup_dagster.operations.chain_objects import look_at_chain
 from lc2_backup_dagster.operations.checks import chain_complete, checksums, encrypted
 from lc2_backup_dagster_tests.operations.tiny_site import content_of, nothing_left_on
 
@@ -22,12 +23,12 @@ def test_it_holds_the_wal_that_makes_it_consistent(backed_up):
     assert start < stop
     assert manifest.moment.lsn == details["stop_lsn"]
     assert details["wal_segments"]
-    assert chain_complete(manifest).passed
+    assert chain_complete(backed_up.base, look_at_chain(backed_up.site.repository, backed_up.base.backup)).passed
 
 
 def test_its_tar_is_cut_into_parts_and_its_index_is_a_stream_of_its_own(backed_up):
     manifest = backed_up.base.manifest
-    assert sorted(manifest.streams) == ["base.index", "base.tar"]
+    assert sorted(manifest.streams) == ["backup_manifest", "base.index", "base.tar"]
     assert len(manifest.streams["base.tar"]) > 3
     assert manifest.plain_bytes > manifest.stored_bytes > 0
     assert backed_up.base.first_byte_seconds is not None

@@ -1,12 +1,45 @@
 """A dump: portable, of one moment, with the rows that name files read in the same snapshot."""
 
 import json
+import shutil
 import subprocess
+from collections import namedtuple
+from datetime import UTC, datetime
 
+import pytest
+
+from lc2_backup_dagster.demo.compare import compare_databases
+from lc2_backup_dagster.engines.postgres import tools
 from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM, GLOBALS_STREAM, REFERENCES_STREAM
+from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM
 from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.model.errors import TargetNotEmpty, ToolTooOld
 from lc2_backup_dagster.model.site import BackupKind, Component
-from lc2_backup_dagster_tests.operations.tiny_site import BACKUP_PASSWORD
+from lc2_backup_dagster.model.window import WindowLength
+from lc2_backup_dagster.operations.capture_dump import capture_database_dump
+from lc2_backup_dagster.operations.restore import restore
+from lc2_backup_dagster.operations.restore_request import RestoreRequest
+from lc2_backup_dagster_tests.builders import TESTER
+from lc2_backup_dagster_tests.operations.tiny_site import (
+    BACKUP_PASSWORD,
+    content_of,
+    databases_of,
+    drop_database,
+    nothing_left_on,
+    open_window,
+)
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def capture(site):
+    window = open_window(WindowLength.DAILY)
+    return capture_database_dump(site.context, window=window, asked_at=datetime.now(UTC), initiator=TESTER)
+
+
+def run_restore(site, backup_id, target):
+    request = RestoreRequest(backup_id, target_database=target)
+    return restore(site.context, request, now=datetime.now(UTC), initiator=TESTER)
 
 
 def the_stream(backed_up, name: str) -> bytes:
@@ -58,3 +91,46 @@ def test_the_rows_that_name_files_are_read_in_the_order_of_their_keys(backed_up)
     assert (len(rows),) == count
     assert backed_up.dump.manifest.details["references"] == len(rows)
     assert {key for key in backed_up.changes.added if "/0/" not in key} <= {row["key"] for row in rows}
+
+
+def test_a_dump_of_several_jobs_goes_through_scratch_and_restores(make_site, postgres, monkeypatch):
+    site = make_site(own=True)
+    site = site.changed(site.root, database__dumpJobs=2)
+    captured = capture(site)
+    assert DIRECTORY_STREAM in captured.manifest.streams
+    assert DUMP_STREAM not in captured.manifest.streams
+    assert (captured.manifest.details["jobs"], captured.manifest.details["jobs_skipped"]) == (2, None)
+    assert content_of(site.scratch) == {}
+    try:
+        restored = run_restore(site, captured.backup.backup_id, "tiny_of_jobs")
+        assert restored.database.tables == captured.manifest.details["tables"]
+        found = compare_databases(site.database, postgres.server("tiny_of_jobs"))
+        assert found.equal, found.text()
+        assert content_of(site.scratch) == {}
+    finally:
+        drop_database(postgres, "tiny_of_jobs")
+    # pg_restore cannot stream this form: without room the plan says so, and nothing is begun.
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 0, 1000))
+    with pytest.raises(TargetNotEmpty, match="has 1000 bytes free, the dump needs"):
+        run_restore(site, captured.backup.backup_id, "tiny_without_room")
+    assert "tiny_without_room" not in databases_of(postgres)
+    nothing_left_on(postgres)
+
+
+def test_tools_older_than_the_server_are_refused_before_anything_is_written(make_site, tmp_path, monkeypatch):
+    """L-29: an old ``pg_dump`` beside a newer server."""
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup"):
+        (old / name).write_text(
+            f"#!/bin/sh\n[ \"$1\" = --version ] || touch {tmp_path}/ran\necho '{name} (PostgreSQL) 9.2.24'\n"
+        )
+        (old / name).chmod(0o755)
+    site = make_site(own=True)
+    site = site.changed(site.root, database__toolsDirectory=str(old))
+    monkeypatch.setattr(tools, "wheel_bin_directories", list)
+    monkeypatch.setattr(tools, "_places", lambda directory: [directory])
+    with pytest.raises(ToolTooOld, match=r"server is PostgreSQL 17, the newest tools found are 9\.2\.24"):
+        capture(site)
+    assert not (tmp_path / "ran").exists()
+    assert [record.type for record in site.repository.log.records()] == []

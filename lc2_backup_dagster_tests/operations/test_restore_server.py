@@ -55,7 +55,7 @@ def test_the_plan_tells_blockers_and_changes_nothing(site, backed_up, place):
     before = picture_of(site.bucket)
     plan = plan_server_restore(site.context, base.backup.backup_id, target_directory=place / "data", start=True)
     assert plan.blockers == ()
-    assert plan.parts == len(base.manifest.streams["base.tar"])
+    assert plan.parts == sum(len(base.manifest.streams[name]) for name in ("base.tar", "backup_manifest"))
     assert plan.moment == base.manifest.moment.restorable_until
     (place / "data").write_text("a file")
     plan = plan_server_restore(site.context, base.backup.backup_id, target_directory=place / "data", start=True)

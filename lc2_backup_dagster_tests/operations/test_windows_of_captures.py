@@ -48,7 +48,7 @@ def test_a_past_window_is_refused_before_anything_begins_and_the_nearest_moment_
     yesterday = Window.around(datetime.now(UTC) - timedelta(days=1), length=length)
     first = {
         Component.DATABASE: backed_up.base,
-        Component.DATABASE_DUMP: backed_up.dump,
+        Component.DATABASE_DUMP: backed_up.base,  # from which a dump of its moment could be rebuilt
         Component.FILES: backed_up.full,
     }[component]
     with pytest.raises(WindowNotRestorable, match="today's data") as refusal:

@@ -54,8 +54,9 @@ def open_window(length: WindowLength) -> Window:
 def prepare_roles(postgres: PostgresServer) -> None:
     """Make the roles as the demo does: an owner, a reader that may replicate, one that may create databases."""
     postgres.create_role(OWNER, password=OWNER_PASSWORD, options="LOGIN")
+    readers = ["pg_read_all_data"] if postgres.major >= 14 else []
     postgres.create_role(
-        BACKUP_ROLE, password=BACKUP_PASSWORD, options="LOGIN REPLICATION", member_of=["pg_read_all_data", OWNER]
+        BACKUP_ROLE, password=BACKUP_PASSWORD, options="LOGIN REPLICATION", member_of=[*readers, OWNER]
     )
     postgres.create_role(RESTORE_ROLE, password=RESTORE_PASSWORD, options="LOGIN CREATEDB")
 

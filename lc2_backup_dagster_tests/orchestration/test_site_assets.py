@@ -75,6 +75,13 @@ def test_the_hourly_run_materializes_a_base_backup_with_numbers_that_plot(site, 
     passed = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
     assert passed == {"checksums": True, "chain_complete": True, "encrypted": True, "size_is_plausible": True}
 
+    again = run(site, instance, monkeypatch, "database", partition=open_window(WindowLength.HOURLY).key)
+    [event] = again.asset_materializations_for_node("retail__liferay__database")
+    assert event.metadata["kind"].value == "incremental"
+    assert event.metadata["parent"].value == event.metadata["full_backup"].value == backup.backup_id
+    assert event.metadata["chain_length"].value == 1
+    assert event.metadata["strategy"].value.startswith(f"incremental: only blocks changed since {backup.backup_id}")
+
 
 def test_the_daily_run_binds_a_point_that_restore_offers_and_restores(
     make_site: MakeSite, postgres: PostgresServer, instance, monkeypatch

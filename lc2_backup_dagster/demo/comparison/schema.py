@@ -75,6 +75,7 @@ SCHEMA_QUERIES = {
         from pg_proc p join pg_namespace n on n.oid = p.pronamespace
         where {_OURS} and {_NOT_OF_EXTENSION.format(oid="p.oid")}
     """,
+    # Before version 14 a sequence was a row type, too.
     "type": f"""
         select format('%I.%I', n.nspname, t.typname), concat_ws(' ', t.typtype,
             case when t.typtype = 'd' then format_type(t.typbasetype, t.typtypmod) end, t.typnotnull, t.typdefault,
@@ -84,6 +85,7 @@ SCHEMA_QUERIES = {
              where k.contypid = t.oid and k.contype <> 'n'))
         from pg_type t join pg_namespace n on n.oid = t.typnamespace
         where {_OURS} and t.typtype in ('e', 'd', 'r', 'c') and {_NOT_OF_EXTENSION.format(oid="t.oid")}
+          and not exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'S')
     """,
     "statistics": f"""
         select format('%I.%I', n.nspname, s.stxname), pg_get_statisticsobjdef(s.oid)

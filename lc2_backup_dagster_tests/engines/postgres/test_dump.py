@@ -208,47 +208,6 @@ def test_a_dump_whose_snapshot_session_broke_fails(postgres, make_database, tmp_
     nothing_left(postgres)
 
 
-def test_missing_rights_are_named_with_the_statement_that_gives_them(postgres, make_database, tmp_path):
-    database = make_database(
-        postgres,
-        "CREATE TABLE secret (i int)",
-        "CREATE TABLE guarded (i int)",
-        "ALTER TABLE guarded ENABLE ROW LEVEL SECURITY",
-        "SELECT lo_create(4242)",
-    )
-    postgres.create_role("landlord", password="landlord")
-    postgres.create_role("poor", password="poor")
-    streams = FileStreams(tmp_path)
-
-    def refused(hint):
-        with pytest.raises(MissingPrivilege) as refusal:
-            capture_dump(
-                postgres.server(database.database, user="poor", password="poor"),
-                tools_of(17), write=streams, backup_id="x",
-            )  # fmt: skip
-        assert refusal.value.hint == hint
-        postgres.execute(hint, database=database.database)
-
-    try:
-        refused('GRANT pg_read_all_data TO "poor"')
-        refused('ALTER ROLE "poor" BYPASSRLS')
-        # Membership in a superuser is never asked for: its objects go to the application's role.
-        with pytest.raises(MissingPrivilege, match="ALTER LARGE OBJECT 4242 OWNER TO <the application's role>"):
-            capture_dump(
-                postgres.server(database.database, user="poor", password="poor"),
-                tools_of(17), write=streams, backup_id="x",
-            )  # fmt: skip
-        postgres.execute("ALTER LARGE OBJECT 4242 OWNER TO landlord", database=database.database)
-        refused('GRANT "landlord" TO "poor"')
-        assert streams.started == []
-        capture_dump(
-            postgres.server(database.database, user="poor", password="poor"), tools_of(17), write=streams, backup_id="x"
-        )
-    finally:
-        postgres.execute("SELECT lo_unlink(4242)", database=database.database)
-        postgres.execute("REVOKE landlord, pg_read_all_data FROM poor", "DROP ROLE poor", "DROP ROLE landlord")
-
-
 def test_pg_dump_older_than_the_server_is_refused(postgres_18, tmp_path):
     with pytest.raises(ToolTooOld):
         capture_dump(backup_server(postgres_18), tools_of(17), write=FileStreams(tmp_path), backup_id="x")

@@ -6,14 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from lc2_backup_dagster.engines.postgres.basebackup import TAR_STREAM, capture_base_backup
+from lc2_backup_dagster.engines.postgres.account import give_to, server_account
+from lc2_backup_dagster.engines.postgres.basebackup import (
+    INDEX_STREAM,
+    MANIFEST_STREAM,
+    TAR_STREAM,
+    archive_stream,
+    capture_base_backup,
+    index_stream,
+)
 from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM, REFERENCES_STREAM, capture_dump
-from lc2_backup_dagster.engines.postgres.restore_base import restore_base
 from lc2_backup_dagster.engines.postgres.restore_dump import restore_dump
-from lc2_backup_dagster.engines.postgres.scratch_server import start_and_ask
 from lc2_backup_dagster.engines.postgres.tools import find_tools
-from lc2_backup_dagster_tests.engines.postgres.asking import content_of, nothing_left
+from lc2_backup_dagster.model.errors import IncrementRefused, ServerUnavailable
+from lc2_backup_dagster_tests.engines.postgres.asking import content_of, emptied, nothing_left
 from lc2_backup_dagster_tests.engines.postgres.collected import FileStreams
+from lc2_backup_dagster_tests.engines.postgres.unpacked import compare_with_manifest, running, truth, unpacked
 from lc2_backup_dagster_tests.fixtures_postgres import BACKUP_ROLE, backup_server, majors_directory, start_server
 
 pytestmark = pytest.mark.majors
@@ -32,29 +40,71 @@ def old_server(request, tmp_path_factory):
     server.remove()
 
 
-def test_a_base_backup_of_an_older_server_restores(old_server, tmp_path):
+@pytest.fixture(scope="module")
+def with_tablespaces(old_server):
+    """The old server with a table of database ``d`` in each of two tablespaces."""
+    for name in ("first", "second"):
+        directory = old_server.place / name
+        directory.mkdir(mode=0o700)
+        give_to(server_account(), directory)
+        old_server.execute(f"CREATE TABLESPACE {name} LOCATION '{directory}'")
+        old_server.execute(
+            f"CREATE TABLE in_{name} TABLESPACE {name} AS SELECT i, '{name}' v FROM generate_series(1, 50000) i",
+            f"GRANT SELECT ON in_{name} TO {BACKUP_ROLE}",
+            database="d",
+        )
+    return old_server
+
+
+def test_a_base_backup_of_an_older_server_starts_as_an_equal_one(with_tablespaces, tmp_path):
+    """Servers 13 and 14 speak the older form of the protocol."""
+    server = with_tablespaces
     streams = FileStreams(tmp_path)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    tools = find_tools(at_least_major=17)
-    backup = capture_base_backup(backup_server(old_server), tools, write=streams, scratch=scratch)
-    assert backup.server_version.split(".")[0] == str(old_server.major)
+    backup = capture_base_backup(backup_server(server), write=streams, scratch=scratch)
+    assert (backup.major, backup.incremental) == (server.major, False)
+    oids = [tablespace.oid for tablespace in backup.tablespaces]
+    assert len(oids) == 2
+    assert streams.completed == [
+        *map(archive_stream, oids), TAR_STREAM, MANIFEST_STREAM, *map(index_stream, oids), INDEX_STREAM
+    ]  # fmt: skip
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         Path(place).chmod(0o755)
-        with streams.open(TAR_STREAM) as source:
-            restored = restore_base(source, target_directory=Path(place) / "data", durable=False)
-        assert restored.verified is not None
-        rows = start_and_ask(
-            restored.directory,
-            "SELECT count(*), coalesce(sum(hashtext(t::text)::bigint), 0) FROM t t",
-            database="d",
-            tools_directory=old_server.bin_directory,
-            timeout_seconds=60,
-            fsync=False,
-        )
-    assert rows == content_of(old_server, "d", "t")
-    nothing_left(old_server)
+        own = {oid: Path(place) / str(oid) for oid in oids}
+        directory = unpacked(streams, Path(place) / "data", tablespaces=own)
+        compare_with_manifest(directory)
+        tables = {"d": ("t", "in_first", "in_second")}
+        with running(directory, tools_directory=server.bin_directory) as restored:
+            assert truth(restored, tables) == truth(server.server(), tables)
+    nothing_left(server)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["pg_terminate_backend", "pg_cancel_backend"])
+def test_a_base_backup_of_an_older_server_that_breaks_off_is_none(end, with_tablespaces, tmp_path):
+    """A cancelled one ends its COPY, and what came of it is no archive."""
+
+    def break_off(name, size):
+        if name == TAR_STREAM and not size:
+            with with_tablespaces.server().connect() as connection:
+                connection.execute(f"SELECT {end}(pid) FROM pg_stat_progress_basebackup")
+
+    streams = FileStreams(tmp_path, before_chunk=break_off)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(ServerUnavailable):
+        capture_base_backup(backup_server(with_tablespaces), write=streams, scratch=scratch)
+    assert TAR_STREAM not in streams.completed
+    assert emptied(scratch)
+    nothing_left(with_tablespaces)
+
+
+def test_an_increment_of_an_older_server_is_refused_by_name(old_server, tmp_path):
+    with pytest.raises(IncrementRefused, match=f"PostgreSQL {old_server.major}, which makes no increments"):
+        capture_base_backup(
+            backup_server(old_server), parent_manifest=tmp_path / "any", write=FileStreams(tmp_path), scratch=tmp_path
+        )
 
 
 def test_a_dump_of_an_older_server_restores_on_it_and_on_a_newer_one(old_server, postgres, tmp_path):

@@ -1,6 +1,7 @@
 """Child processes: their ends, their secrets, their death."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,14 @@ import psutil
 import pytest
 
 from lc2_backup_dagster.engines.postgres.server import Server
-from lc2_backup_dagster.engines.postgres.tool_process import ToolSink, ToolStream, run_tool, tool_environment
+from lc2_backup_dagster.engines.postgres.tool_process import (
+    BackgroundTool,
+    IgnorableErrors,
+    ToolSink,
+    ToolStream,
+    run_tool,
+    tool_environment,
+)
 from lc2_backup_dagster.model.errors import AccessDenied, ServerUnavailable, StorageFull, ToolFailed, ToolMissing
 from lc2_backup_dagster_tests.engines.postgres.asking import until
 
@@ -117,3 +125,45 @@ def test_a_silent_tool_does_not_outlive_its_killed_parent():
         lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE,
         what="the tool has ended with its parent",
     )
+
+
+IGNORABLE = IgnorableErrors(
+    each=re.compile(rb"ERROR: +harmless"), any=re.compile(rb"^tool: error:"), total=re.compile(rb"ignored: (\d+)")
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "succeeds"),
+    [
+        (["tool: error: ERROR:  harmless", "ignored: 1"], 1, True),
+        (["tool: error: ERROR:  harmless"] * 4 + ["ignored: 2"], 1, True),  # parallel workers say more than they count
+        (["tool: error: ERROR:  harmless", "ignored: 2"], 1, False),
+        (["tool: error: ERROR:  harmless", "tool: error: ERROR:  relation exists", "ignored: 1"], 1, False),
+        (["tool: error: ERROR:  harmless"], 1, False),
+        (["ignored: 0"], 2, False),
+    ],
+)
+def test_exit_code_1_is_success_only_after_nothing_but_ignorable_errors(said, code, succeeds):
+    script = "; ".join(f"echo '{line}' >&2" for line in said) + f"; echo done; exit {code}"
+    if succeeds:
+        assert run_tool(a_shell(script), server=None, ignorable=IGNORABLE) == b"done\n"
+    else:
+        with pytest.raises(ToolFailed):
+            run_tool(a_shell(script), server=None, ignorable=IGNORABLE)
+
+
+def test_a_tool_in_the_background_tells_when_it_has_ended_and_how():
+    with BackgroundTool(a_shell("sleep 0.2"), server=None) as tool:
+        assert not tool.ended()
+        until(tool.ended, what="it has ended")
+    with (
+        BackgroundTool(a_shell("echo it broke >&2; exit 3"), server=None) as tool,
+        pytest.raises(ToolFailed, match="it broke"),
+    ):
+        until(tool.ended, what="it has failed")
+    with (
+        pytest.raises(ToolFailed, match="stopped before its end"),
+        BackgroundTool(a_shell("sleep 99"), server=None) as tool,
+    ):
+        pass
+    assert not psutil.pid_exists(tool.pid)

@@ -36,6 +36,7 @@ from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_poin
 from lc2_backup_dagster.operations.capture_database import capture_database
 from lc2_backup_dagster.operations.capture_dump import capture_database_dump
 from lc2_backup_dagster.operations.capture_files import capture_site_files
+from lc2_backup_dagster.operations.receive_wal import receive_wal
 from lc2_backup_dagster.operations.restore import restore
 from lc2_backup_dagster.operations.restore_request import RestoreRequest
 from lc2_backup_dagster.operations.site_context import SiteContext
@@ -196,6 +197,7 @@ VERBS: dict[str, Callable[[SiteContext, Initiator, Errand], Any]] = {
     "recovery_point": lambda context, initiator, _: bind_recovery_point(
         context, window=_window(WindowLength.DAILY)["window"], initiator=initiator
     ),
+    "receive_wal": lambda context, initiator, _: receive_wal(context, initiator=initiator, once=True),
     "restore": lambda context, initiator, errand: restore(
         context,
         RestoreRequest(errand.argument[0], target_database=errand.argument[1], files_prefix="restored/"),
