@@ -33,12 +33,14 @@ from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.record import Initiator, RecordType
 from lc2_backup_dagster.repository.sealing import associated_data
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
+from lc2_backup_dagster.repository.wal.header import Sample, WalGap
 from lc2_backup_dagster_tests.builders import a_draft, a_moment
 from lc2_backup_dagster_tests.fakes import MemoryStore, SetClock
 from lc2_backup_dagster_tests.formats.bucket_dump import BucketDump
 
 KEY_FILE = "TEST-ONLY-throw-away.key"
 ENCRYPTED, PLAIN = SiteId("retail", "liferay"), SiteId("retail", "drupal")
+SYSTEM = "7445811234567890123"
 SOMEBODY = Initiator(actor="alice", source="ui", run_id="0b7e5a", host="worker-1")
 _OPTIONS = WriteOptions(part_bytes=64 * 1024)
 _MIB = 1024 * 1024
@@ -73,7 +75,9 @@ class _Writer:
 
     def write_everything(self) -> dict[str, Any]:
         base = self._database()
+        self._wal_promise(self._increment(base))
         dump = self._dump()
+        self._dump_in_a_directory()
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder)
             _fill(source)
@@ -89,11 +93,48 @@ class _Writer:
             "records": log.sequence,
             "head_sha256": log.head_sha256,
             "backups": self._backups,
+            "wal": self._wal(),
         }
 
     def _database(self) -> CommittedBackup:
         tar, index = _base_tar()
-        return self._commit(Component.DATABASE, {"base.tar": tar, "base.index": index}, kind=BackupKind.FULL)
+        streams = {
+            "tablespace-16400.tar": tar,
+            "base.tar": tar,
+            "backup_manifest": b'{ "PostgreSQL-Backup-Manifest-Version": 2 }\n',
+            "tablespace-16400.index": index,
+            "base.index": index,
+        }
+        details = {"tablespaces": [{"oid": 16400, "location": "/srv/extra"}], "system_identifier": SYSTEM}
+        return self._commit(Component.DATABASE, streams, kind=BackupKind.FULL, details=details)
+
+    def _increment(self, parent: CommittedBackup) -> CommittedBackup:
+        tar, index = _base_tar()
+        streams = {"base.tar": tar, "backup_manifest": b"{}", "base.index": index}
+        return self._commit(Component.DATABASE, streams, kind=BackupKind.INCREMENTAL, parent=parent.backup_id)
+
+    def _wal_promise(self, parent: CommittedBackup) -> None:
+        self._commit(Component.DATABASE, {}, kind=BackupKind.WAL, parent=parent.backup_id)
+
+    def _wal(self) -> dict[str, Any]:
+        """Archive two segments of a megabyte, the beginning of a third, a history file, a gap and the position."""
+        archive = self._repository.wal(SYSTEM)
+        first, second = (_text(f"segment {number}", _MIB) for number in (1, 2))
+        beginning, history = _text("partial", 40_000), b"1\t0/300000\tno recovery target specified\n"
+        samples = [Sample(lsn, self._clock.now()) for lsn in (0x100010, 0x100020)]
+        archive.put_segment("000000010000000000000001", first, samples=samples)
+        archive.put_segment("000000010000000000000002", second)
+        archive.put_partial("000000020000000000000003", end_lsn=0x309C40, plain=beginning, samples=samples[:1])
+        archive.put_history(2, history)
+        archive.put_gap(WalGap(1, 0, 0x100000))
+        archive.put_position(Sample(0x309C40, self._clock.now()), 2)
+        return {
+            "system_identifier": SYSTEM,
+            "segments": {"000000010000000000000001": _fact(first), "000000010000000000000002": _fact(second)},
+            "partials": {"000000020000000000000003": {"end_lsn": 0x309C40, **_fact(beginning)}},
+            "histories": {"2": _fact(history)},
+            "position": {"timeline": 2, "lsn": 0x309C40},
+        }
 
     def _dump(self) -> CommittedBackup:
         streams = {
@@ -104,6 +145,10 @@ class _Writer:
         }
         details = {"server_version": "17.10", "tool_version": "17.10", "tables": 412}
         return self._commit(Component.DATABASE_DUMP, streams, kind=BackupKind.DUMP, details=details, summary=details)
+
+    def _dump_in_a_directory(self) -> None:
+        tar, _ = _base_tar()
+        self._commit(Component.DATABASE_DUMP, {"dump.directory": tar}, kind=BackupKind.DUMP)
 
     def _commit(self, component: Component, contents: dict[str, bytes], **draft: Any) -> CommittedBackup:
         self._clock.move(minutes=10)
