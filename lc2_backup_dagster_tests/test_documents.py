@@ -48,9 +48,9 @@ def anchor(heading: str) -> str:
 
 
 def test_every_command_of_the_group_is_documented_and_no_other() -> None:
-    listed = re.findall(r"^\| \[`(\w+)`\]\(#\w+\)", section(CLI, "Commands"), re.MULTILINE)
+    listed = re.findall(r"^\| \[`([\w-]+)`\]\(#[\w-]+\)", section(CLI, "Commands"), re.MULTILINE)
     assert sorted(listed) == sorted(group.commands)
-    assert re.findall(r"^### (\w+)$", CLI, re.MULTILINE) == listed
+    assert re.findall(r"^### ([\w-]+)$", CLI, re.MULTILINE) == listed
 
 
 @pytest.mark.parametrize("name", sorted(group.commands))

@@ -176,6 +176,8 @@ def restore_some_objects(
         f"{size_text(told.database_bytes)}, {restored.seconds:.1f} s",
         markup=False,
     )
+    for name in restored.left_out:
+        session.console.print(f"  left out: {name}", markup=False)
 
 
 def restore_one_file(session: Session, site: str, backup_id: str, *, path: str, output: Path) -> None:

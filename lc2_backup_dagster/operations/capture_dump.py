@@ -7,7 +7,7 @@ from datetime import datetime
 from lc2_backup_dagster.engines.postgres.dump import Dump, capture_dump
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.server import Server
-from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.engines.postgres.tools import Tools, find_tools
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Window
@@ -45,14 +45,21 @@ def capture_database_dump(
         return _rebuild(context, window=window, initiator=initiator, progress=progress)
     frame = CaptureFrame.of_the_present(context, Component.DATABASE_DUMP, window=window, asked_at=asked_at)
     server = context.database.server
+    # Before the run: a client older than the server is refused, and nothing is written (L-29).
+    tools = _tools_for(context, server)
     with frame.repository.begin(Component.DATABASE_DUMP, window=window.key, initiator=initiator) as attempt:
-        dump = _dump(context, frame, attempt, server, progress)
+        dump = _dump(context, frame, attempt, server=server, tools=tools, progress=progress)
         return frame.commit(attempt, _draft(dump, server.database), decides=dump.moment.restorable_until)
 
 
-def _dump(context: SiteContext, frame: CaptureFrame, attempt: Attempt, server: Server, progress: Progress) -> Dump:
+def _tools_for(context: SiteContext, server: Server) -> Tools:
+    return find_tools(context.database.tools_directory, at_least_major=server_major(server))
+
+
+def _dump(
+    context: SiteContext, frame: CaptureFrame, attempt: Attempt, *, server: Server, tools: Tools, progress: Progress
+) -> Dump:
     access = context.database
-    tools = find_tools(access.tools_directory, at_least_major=server_major(server))
     with scratch_folder(access.scratch_directory, context.site, "dump") as scratch:
         return capture_dump(
             server,
@@ -78,7 +85,9 @@ def _rebuild(context: SiteContext, *, window: Window, initiator: Initiator, prog
         ) as attempt,
         server_as_of(context, reach, progress=progress) as server,
     ):
-        dump = _dump(context, frame, attempt, server.on(context.database.server.database), progress)
+        restored = server.on(context.database.server.database)
+        tools = _tools_for(context, restored)
+        dump = _dump(context, frame, attempt, server=restored, tools=tools, progress=progress)
         rebuilt = replace(
             dump,
             moment=replace(reach.moment, restorable_from=reach.moment.restorable_until),

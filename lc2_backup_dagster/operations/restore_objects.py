@@ -36,12 +36,14 @@ class RestoredObjects:
     Attributes:
         source_database: the database it was taken from.
         tables: the tables, empty for all.
+        left_out: foreign keys to tables that were not restored, and triggers, which need functions that were not.
         database: facts of the new database.
         seconds: duration, the restore into scratch included.
     """
 
     source_database: str
     tables: tuple[str, ...]
+    left_out: tuple[str, ...]
     database: RestoredDump
     seconds: float
 
@@ -71,7 +73,8 @@ def restore_objects(
         jobs: parallel ``pg_restore`` workers.
         progress: told the step, bytes done, of those in all.
 
-    The new database appears under its name only when it is complete. Either outcome is recorded in the log.
+    The new database appears under its name only when it is complete. Either outcome is recorded in the log. Single
+    tables come without what ties them to others that are not restored; ``left_out`` names it.
 
     Raises:
         TargetNotEmpty: a database of the target's name exists.
@@ -94,7 +97,7 @@ def restore_objects(
             ) as scratch_server,
             scratch_folder(context.database.scratch_directory, context.site, "restore-objects") as scratch,
         ):
-            restored = _move(
+            restored, left_out = _move(
                 context,
                 _existing(scratch_server, source_database),
                 tables,
@@ -114,7 +117,7 @@ def restore_objects(
         raise
     body["plain_bytes"] = restored.dump_bytes
     repository.tell(RecordType.RESTORE, initiator=initiator, body={**body, "result": "restored", "reason": ""})
-    return RestoredObjects(source_database, tuple(tables), restored, time.monotonic() - began)
+    return RestoredObjects(source_database, tuple(tables), left_out, restored, time.monotonic() - began)
 
 
 def _existing(server: Server, database: str) -> Server:
@@ -135,17 +138,18 @@ def _move(
     jobs: int,
     scratch: Path,
     progress: Callable[[int, int | None], None],
-) -> RestoredDump:
+) -> tuple[RestoredDump, tuple[str, ...]]:
     """Dump from the scratch server straight into the new database."""
     server = context.restore.server
     wanted = _tables(source, tables)
+    left_out = _detach(source, wanted) if wanted else ()
     newest = max(server_major(source), server_major(server))
     tools = find_tools(context.database.tools_directory, at_least_major=newest)
     with (
         tempfile.TemporaryDirectory(prefix="dump-", dir=scratch) as place,
         ToolStream(_dump_command(source, tools, wanted), server=source) as dump,
     ):
-        return restore_dump(
+        restored = restore_dump(
             dump,
             server,
             tools,
@@ -154,6 +158,38 @@ def _move(
             scratch=Path(place),
             on_progress=progress,
         )
+    return restored, left_out
+
+
+def _detach(source: Server, tables: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Drop what ties the tables to others that are not restored; the scratch server is thrown away anyway."""
+    from psycopg import sql
+
+    with source.connect() as connection:
+        found = connection.execute(
+            """
+            WITH wanted AS (
+                SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+            )
+            SELECT 'CONSTRAINT', conname, n.nspname, c.relname FROM pg_constraint k
+              JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid IN (TABLE wanted)
+                AND k.confrelid NOT IN (TABLE wanted)
+            UNION ALL
+            SELECT 'TRIGGER', t.tgname, n.nspname, c.relname FROM pg_trigger t
+              JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE NOT t.tgisinternal AND t.tgrelid IN (TABLE wanted)
+            """,
+            [[schema for schema, _ in tables], [table for _, table in tables]],
+        ).fetchall()
+        for kind, name, schema, table in found:
+            place = sql.Identifier(schema, table)
+            if kind == "CONSTRAINT":
+                connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(place, sql.Identifier(name)))
+            else:
+                connection.execute(sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(name), place))
+    return tuple(sorted(f"{kind.lower()} {name} of {schema}.{table}" for kind, name, schema, table in found))
 
 
 def _tables(source: Server, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -82,7 +82,7 @@ def _verify_one(
     damages: list[Damage] = []
     proven: list[str] = []
     if deep and backup.component is Component.DATABASE and MANIFEST_STREAM in manifest.streams:
-        damages, proven = _verify_base(context, repository, manifest)
+        damages, proven = _verify_base(context, repository, manifest, progress)
     found, objects, stored = _verify_streams(repository, manifest, progress, proven=proven)
     # Where the archives did not come through, the damaged parts say what the error meant.
     damages = [*damages, *found] if proven else found or damages
@@ -96,12 +96,12 @@ def _verify_one(
 
 
 def _verify_base(
-    context: SiteContext, repository: SiteRepository, manifest: Manifest
+    context: SiteContext, repository: SiteRepository, manifest: Manifest, progress: Callable[[int, int], None]
 ) -> tuple[list[Damage], list[str]]:
     """Compare a base backup with the server's checksums; return the damages, and the streams proven on the way."""
     with scratch_folder(context.database.scratch_directory, context.site, "verify") as scratch:
         try:
-            return verify_archives(repository, manifest, scratch), archives_of(manifest)
+            return verify_archives(repository, manifest, scratch, progress=progress), archives_of(manifest)
         except IntegrityError as error:
             prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
             return [Damage(manifest.backup_id, str(error.attributes.get("key", prefix)), error.message)], []

@@ -1,12 +1,14 @@
 """Verify what is special about database backups: PostgreSQL's own checksums, and archived WAL."""
 
 import tempfile
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lc2_backup_dagster.engines.postgres.backup_manifest import MANIFEST_NAME, read_manifest
 from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, archive_stream
+from lc2_backup_dagster.engines.postgres.ports import SupportsRead
 from lc2_backup_dagster.engines.postgres.verify_tar import compare_archives
 from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
 from lc2_backup_dagster.model.lsn import Lsn
@@ -23,10 +25,18 @@ from lc2_backup_dagster.repository.site import SiteRepository
 _READERS = 3
 
 
-def verify_archives(repository: SiteRepository, manifest: Manifest, scratch: Path) -> list[Damage]:
+def verify_archives(
+    repository: SiteRepository, manifest: Manifest, scratch: Path, *, progress: Callable[[int, int], None]
+) -> list[Damage]:
     """Stream every archive of a base backup and compare each file with the checksum that the server gave it.
 
     Every part of the archives is proven on the way, so they need not be read once more.
+
+    Args:
+        repository: the site's repository.
+        manifest: of the base backup.
+        scratch: where the server's manifest may lie meanwhile.
+        progress: told parts and stored bytes done.
 
     Raises:
         IntegrityError: a part, the tar or the server's manifest is damaged; which objects, a look at each part tells.
@@ -40,7 +50,7 @@ def verify_archives(repository: SiteRepository, manifest: Manifest, scratch: Pat
         prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
         return [
             Damage(manifest.backup_id, f"{prefix}{_stream_of(found.path, manifest)}", f"{found.path} {found.reason}")
-            for found in compare_archives(place, _archives(repository, manifest))
+            for found in compare_archives(place, _archives(repository, manifest, progress))
         ]
 
 
@@ -86,15 +96,37 @@ def verify_wal(repository: SiteRepository, manifest: Manifest) -> tuple[list[Dam
     return damages, len(needed)
 
 
-def _archives(repository: SiteRepository, manifest: Manifest) -> Iterator[tuple[int | None, StreamReader]]:
+def _archives(
+    repository: SiteRepository, manifest: Manifest, progress: Callable[[int, int], None]
+) -> Iterator[tuple[int | None, SupportsRead]]:
     """Open one archive after the other, tablespaces first, as the server's manifest lists them."""
-
-    def opened(oid: int | None) -> Generator[tuple[int | None, StreamReader]]:
-        with repository.open_stream(manifest, archive_stream(oid)) as reader:
-            yield oid, reader
-
+    parts = stored = 0
     for oid in (*tablespaces_of(manifest), None):
-        yield from opened(oid)
+        with repository.open_stream(manifest, archive_stream(oid)) as reader:
+            counted = _Counted(reader, parts, stored, progress)
+            yield oid, counted
+            parts, stored = counted.parts, counted.stored
+
+
+class _Counted:
+    """A stream that tells how many of its parts went by, and those of the streams before it."""
+
+    def __init__(self, reader: StreamReader, parts: int, stored: int, progress: Callable[[int, int], None]) -> None:
+        self._reader, self._progress = reader, progress
+        self._left = deque(reader.stream.parts)
+        self._ahead = 0
+        self.parts, self.stored = parts, stored
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        chunk = self._reader.read(size)
+        self._ahead += len(chunk)
+        while self._left and self._ahead >= self._left[0].plain_bytes:
+            part = self._left.popleft()
+            self._ahead -= part.plain_bytes
+            self.parts, self.stored = self.parts + 1, self.stored + part.stored_bytes
+            self._progress(self.parts, self.stored)
+        return chunk
 
 
 def _stream_of(path: str, manifest: Manifest) -> str:

@@ -29,12 +29,16 @@ def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_beh
         first = demo(tmp_path / "home", *small)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "files (full)" in first.stdout
+    assert "base backup (full)" in first.stdout
+    assert "restorable until" in first.stdout
     assert first.stdout.count("identical") >= 3, first.stdout
 
     second = demo(tmp_path / "home", *small)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "from an earlier call" in second.stdout
     assert "files (incremental)" in second.stdout
+    assert "base backup (incremental)" in second.stdout
+    assert "only blocks changed since" in second.stdout
     assert second.stdout.count("identical") >= 3, second.stdout
     assert not processes_of(tmp_path / "home")
 

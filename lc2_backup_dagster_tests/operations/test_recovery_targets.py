@@ -10,11 +10,15 @@ from lc2_backup_dagster.engines.postgres.scratch_server import start_and_ask
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import ConfigurationError, TargetUnreachable
 from lc2_backup_dagster.model.recovery_target import RecoveryTarget
+from lc2_backup_dagster.model.site import BackupKind
+from lc2_backup_dagster.model.window import WindowLength
+from lc2_backup_dagster.operations.past_windows import promise_past_window
 from lc2_backup_dagster.operations.restore_server import plan_server_restore, restore_server
 from lc2_backup_dagster.repository.wal.names import lsn_text
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.fixtures_postgres import start_server
 from lc2_backup_dagster_tests.operations.recorded_history import DATABASE, RecordedHistory
+from lc2_backup_dagster_tests.operations.tiny_site import open_window
 
 MOMENT = timedelta(microseconds=1)
 
@@ -182,3 +186,13 @@ def test_the_plan_tells_chain_and_wal(history, place):
         history.site.context, None, target_directory=place / "data", target=target, start=False
     )
     assert ["is reached by starting the server" in each for each in blocked.blockers] == [True]
+
+
+def test_a_promise_over_wal_restores_what_it_promised(history, place):
+    promise = promise_past_window(
+        history.site.context, window=open_window(WindowLength.HOURLY), initiator=TESTER
+    ).backup
+    assert promise.kind is BackupKind.WAL
+    result, rows = restored(history, place, RecoveryTarget.parse("immediate"), backup_id=promise.backup_id)
+    assert rows == history.rows_at(number=len(history.events))
+    assert result.backup_id == promise.parent

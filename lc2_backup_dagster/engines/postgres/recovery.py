@@ -127,7 +127,7 @@ def recover(
                 recovered = run({})
         except ToolFailed as error:
             raise _understood(error, target, spool) from error
-    _check(recovered, target, reach)
+    _check(recovered, target, reach, parent=_parent_timeline(directory, recovered.timeline))
     return recovered
 
 
@@ -170,13 +170,23 @@ def _understood(error: ToolFailed, target: RecoveryTarget, spool: WalSpool) -> B
     return error
 
 
-def _check(recovered: Recovered, target: RecoveryTarget, reach: ArchivedReach) -> None:
+def _parent_timeline(directory: Path, timeline: int) -> int | None:
+    """Return what the history file of the server's new timeline names as the one it came from."""
+    path = directory / "pg_wal" / f"{timeline:08X}.history"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    ancestors = [int(line.split()[0]) for line in lines if line.strip()[:1].isdecimal()]
+    return ancestors[-1] if ancestors else None
+
+
+def _check(recovered: Recovered, target: RecoveryTarget, reach: ArchivedReach, *, parent: int | None) -> None:
     """Prove the end against what was wanted; the server's own stop is believed only as far as this goes (L-14)."""
     moment = target.time
     if moment is not None and recovered.last_commit is not None and recovered.last_commit > moment:
         raise TargetUnreachable(f"recovery went on to {recovered.last_commit:%Y-%m-%dT%H:%M:%S.%fZ}, beyond {target}")
-    if recovered.timeline <= reach.end.timeline:
-        raise TargetUnreachable(f"the server is on timeline {recovered.timeline}, it should have begun a new one")
+    if parent != reach.end.timeline:
+        raise TargetUnreachable(
+            f"the server followed timeline {parent} to timeline {recovered.timeline}, not timeline {reach.end.timeline}"
+        )
     if recovered.met and target.kind != "latest":
         return
     # The archive may end inside a record, which is not replayed; no record is as long as a segment is kept for.

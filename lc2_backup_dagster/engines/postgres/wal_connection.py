@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.engines.postgres.wal_intake import WalIntake
@@ -21,6 +22,9 @@ from lc2_backup_dagster.repository.wal.archive import WalArchive
 from lc2_backup_dagster.repository.wal.header import WalGap
 from lc2_backup_dagster.repository.wal.names import lsn_text, segment_name, segment_start
 from lc2_backup_dagster.repository.wal.timelines import TimelinePath, timeline_path
+
+if TYPE_CHECKING:
+    import psycopg
 
 _TELL_SECONDS = 1.0
 # Messages taken before everything else gets its turn; each holds up to 128 KiB.
@@ -104,42 +108,48 @@ class ConnectionWork:
         """
         around = self._around
         around.on_turn(ReceiverState.CONNECTING)
-        with around.server.connect() as sql, around.server.connect(replication=True) as connection:
+        with around.server.connect(replication=True) as connection:
             stream = WalStream(connection, server=around.server, slot=around.slot, wake=around.wake)
             system, timeline, flushed = stream.identify()
-            limits = read_limits(sql)
-            archive, self._uploads, self._ledger = around.enter(system, limits.segment_bytes)
-            self._archive, self._segment_bytes = archive, limits.segment_bytes
-            health = read_slot(sql, around.slot, server=around.server)
-            if health is None:
-                stream.create_slot()
-                health = read_slot(sql, around.slot, server=around.server)
-                around.on_notice(f"made the replication slot '{around.slot}'")
-            if health is None:
-                raise ServerUnavailable(f"the replication slot '{around.slot}' has vanished again")
-            require_kept(health, around.slot, server=around.server)
-            if health.user is not None:
-                raise busy_slot(around.slot, around.server, health.user)
+            with around.server.connect() as sql:
+                limits = read_limits(sql)
+                self._archive, self._uploads, self._ledger = around.enter(system, limits.segment_bytes)
+                self._segment_bytes = limits.segment_bytes
+                health = self._free_slot(sql, stream)
             path = self._archive_histories(stream, timeline)
             restart_lsn = flushed if health.restart_lsn is None else health.restart_lsn
             self._restart_lsn = health.restart_lsn or 0
-            begin = receive_from(archive, path, restart_lsn=restart_lsn, segment_bytes=limits.segment_bytes)
+            begin = receive_from(self._archive, path, restart_lsn=restart_lsn, segment_bytes=limits.segment_bytes)
             self._require_same_history(begin, timeline, flushed, limits)
             self.server_end = flushed
             if around.once:
                 self._target = flushed
+            begin = self._behind_known_gap(begin, path)
             sampler = PositionSampler(around.server, slot=around.slot)
             self._sampler = sampler
             sampler.start()
             try:
-                begin = self._behind_known_gap(begin, path)
-                try:
-                    self._receive(stream, begin, limits)
-                except SlotLost as error:
-                    self._refuse_gap(begin, path, error)
-                return True
+                self._receive(stream, begin, limits)
+            except SlotLost as error:
+                self._refuse_gap(begin, path, error)
             finally:
                 sampler.stop()
+        return True
+
+    def _free_slot(self, sql: "psycopg.Connection[Any]", stream: WalStream) -> SlotHealth:
+        """Return the slot, made where it is absent, that the server keeps and nobody uses."""
+        around = self._around
+        health = read_slot(sql, around.slot, server=around.server)
+        if health is None:
+            stream.create_slot()
+            around.on_notice(f"made the replication slot '{around.slot}'")
+            health = read_slot(sql, around.slot, server=around.server)
+        if health is None:
+            raise ServerUnavailable(f"the replication slot '{around.slot}' has vanished again")
+        require_kept(health, around.slot, server=around.server)
+        if health.user is not None:
+            raise busy_slot(around.slot, around.server, health.user)
+        return health
 
     def _receive(self, stream: WalStream, begin: ReceiveFrom, limits: WalLimits) -> None:
         stream.start(begin.lsn, begin.timeline)

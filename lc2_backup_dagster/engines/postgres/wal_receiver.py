@@ -26,6 +26,7 @@ _STATUS_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 # A connection that lived so long was no failed try: the next pause is short again.
 _HEALTHY_SECONDS = 60.0
+_OWN_GHOST_SECONDS = 120.0
 _UPLOADERS = 2
 # Memory of what is on its way to the repository; larger segments go one at a time.
 _IN_FLIGHT_BYTES = 32 * 1024 * 1024
@@ -40,8 +41,8 @@ class ReceiverOptions:
         partial_seconds: longest time received WAL waits before it is in the repository.
         lag_alarm_bytes: WAL the slot may hold back before it is an alarm.
         once: end when everything is archived that the server had at the start.
-        busy_seconds: how long a slot that somebody else uses is waited for: the server needs a moment to notice that
-            a killed receiver is gone.
+        busy_seconds: how long a slot that somebody else uses is waited for at the start: the server needs a moment to
+            notice that a killed receiver is gone.
         finish_seconds: how long a stop waits for what is on its way.
     """
 
@@ -49,7 +50,7 @@ class ReceiverOptions:
     partial_seconds: float = 10.0
     lag_alarm_bytes: int = 4 * 1024 * 1024 * 1024
     once: bool = False
-    busy_seconds: float = 15.0
+    busy_seconds: float = 5.0
     finish_seconds: float = 20.0
 
 
@@ -87,6 +88,7 @@ class WalReceiver:
         self._work: ConnectionWork | None = None
         self._system: str | None = None
         self._state = ReceiverState.CONNECTING
+        self._has_received = False
         self._trouble: str | None = None
         self._alarms: tuple[str, ...] = ()
         self._told_at = float("-inf")
@@ -126,7 +128,7 @@ class WalReceiver:
                     raise
                 if isinstance(error, ComponentBusy):
                     busy_since = busy_since or began
-                    if time.monotonic() - busy_since >= self._options.busy_seconds:
+                    if time.monotonic() - busy_since >= self._busy_patience():
                         raise
                 else:
                     busy_since = None
@@ -138,6 +140,10 @@ class WalReceiver:
             self._wait(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
             pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
             self._settle()
+
+    def _busy_patience(self) -> float:
+        # The server may hold on to our own lost connection until wal_sender_timeout, a minute by default.
+        return _OWN_GHOST_SECONDS if self._has_received else self._options.busy_seconds
 
     def _one_connection(self) -> bool:
         """Work on one connection; True when the work is done."""
@@ -153,8 +159,11 @@ class WalReceiver:
             on_notice=self._on_notice,
             on_turn=self._look,
         )
-        self._work = ConnectionWork(surroundings)
-        return self._work.run()
+        work = self._work = ConnectionWork(surroundings)
+        try:
+            return work.run()
+        finally:
+            self._has_received = self._has_received or work.received > 0
 
     def _enter(self, system_identifier: str, segment_bytes: int) -> tuple[WalArchive, OrderedUploads, WalLedger]:
         """Take the system that the server says it is; make what outlives the connection when it is the first one."""

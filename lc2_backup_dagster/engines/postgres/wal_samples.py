@@ -134,5 +134,6 @@ def without_page_header(lsn: int, *, page_bytes: int, segment_bytes: int) -> int
     Behind a full page the insert position stands after the next page's header, which is not written before the next
     record is: on an idle server such a position would never be reached by what is flushed. No record ends there.
     """
-    header = _SEGMENT_HEADER_BYTES if lsn % segment_bytes == _SEGMENT_HEADER_BYTES else _PAGE_HEADER_BYTES
+    into_segment = lsn % segment_bytes
+    header = _SEGMENT_HEADER_BYTES if into_segment < page_bytes else _PAGE_HEADER_BYTES
     return lsn - header if lsn % page_bytes == header else lsn

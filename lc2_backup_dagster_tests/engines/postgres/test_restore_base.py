@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from lc2_backup_dagster.engines.postgres.basebackup import TAR_STREAM, capture_base_backup
+from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, TAR_STREAM, capture_base_backup
 from lc2_backup_dagster.engines.postgres.restore_base import restore_base
 from lc2_backup_dagster.engines.postgres.verify_base import verify_directory
 from lc2_backup_dagster.model.errors import (
@@ -17,7 +17,6 @@ from lc2_backup_dagster.model.errors import (
     StorageFull,
     TargetNotEmpty,
 )
-from lc2_backup_dagster_tests.engines.postgres.asking import tools_of
 from lc2_backup_dagster_tests.engines.postgres.collected import FileStreams
 from lc2_backup_dagster_tests.fixtures_postgres import backup_server
 
@@ -25,10 +24,13 @@ from lc2_backup_dagster_tests.fixtures_postgres import backup_server
 @pytest.fixture(scope="module")
 def base(postgres, tmp_path_factory):
     streams = FileStreams(tmp_path_factory.mktemp("base"))
-    capture_base_backup(
-        backup_server(postgres), tools_of(17), write=streams, scratch=tmp_path_factory.mktemp("scratch")
-    )
+    capture_base_backup(backup_server(postgres), write=streams, scratch=tmp_path_factory.mktemp("scratch"))
     return streams
+
+
+def restored(base, target, **options):
+    with base.open(TAR_STREAM) as file, base.open(MANIFEST_STREAM) as manifest:
+        return restore_base(file, manifest=manifest, target_directory=target, **options)
 
 
 def a_tar(*members: tuple[tarfile.TarInfo, bytes]) -> io.BytesIO:
@@ -124,8 +126,7 @@ def test_the_control_file_appears_last(base, tmp_path):
     def look(done, total):
         seen.append((tmp_path / "data/global/pg_control").exists())
 
-    with base.open(TAR_STREAM) as file:
-        restore_base(file, target_directory=tmp_path / "data", verify=False, on_progress=look)
+    restored(base, tmp_path / "data", verify=False, on_progress=look)
     assert seen
     assert not any(seen)
     assert (tmp_path / "data/global/pg_control").stat().st_size == 8192
@@ -136,8 +137,7 @@ def test_the_control_file_appears_last(base, tmp_path):
 @pytest.mark.parametrize("with_tool", [True, False])
 @pytest.mark.parametrize("damage", ["content", "missing", "extra", "longer"])
 def test_verification_names_what_differs(damage, with_tool, base, tmp_path, monkeypatch):
-    with base.open(TAR_STREAM) as file:
-        restore_base(file, target_directory=tmp_path / "data", verify=False, durable=False)
+    restored(base, tmp_path / "data", verify=False, durable=False)
     victim = next(path for path in sorted((tmp_path / "data/base/1").iterdir()) if path.stat().st_size >= 8192)
     name = victim.relative_to(tmp_path / "data")
     if damage == "content":
@@ -162,7 +162,27 @@ def test_verification_names_what_differs(damage, with_tool, base, tmp_path, monk
 def test_without_the_tool_the_files_are_compared_here(base, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("lc2_backup_dagster.engines.postgres.tools._WHEELS", ())
-    with base.open(TAR_STREAM) as file:
-        restored = restore_base(file, target_directory=tmp_path / "data")
-    assert (restored.verified.by, restored.verified.wal_parsed) == ("lc2-backup", False)
+    verified = restored(base, tmp_path / "data").verified
+    assert (verified.by, verified.wal_parsed) == ("lc2-backup", False)
     assert os.environ["PATH"] == "/nonexistent"
+
+
+def test_content_that_the_manifest_does_not_promise_is_refused_while_it_passes_by(base, tmp_path):
+    tar = bytearray(base.path(TAR_STREAM).read_bytes())
+    with tarfile.open(base.path(TAR_STREAM)) as archive:
+        victim = next(each for each in archive if each.name.startswith("base/1/") and each.size >= 8192)
+    tar[victim.offset_data + 100] ^= 1
+    with base.open(MANIFEST_STREAM) as manifest, pytest.raises(IntegrityError, match=victim.name):
+        restore_base(io.BytesIO(tar), manifest=manifest, target_directory=tmp_path / "data", verify=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tar_that_lacks_a_promised_file_is_refused(base, tmp_path):
+    """The last block of a tar is cut off behind one member and the archive ended there."""
+    tar = base.path(TAR_STREAM).read_bytes()
+    with tarfile.open(base.path(TAR_STREAM)) as archive:
+        middle = [each for each in archive if each.isfile()][20]
+    cut = tar[: middle.offset] + bytes(1024)
+    with base.open(MANIFEST_STREAM) as manifest, pytest.raises(IntegrityError, match="which its manifest promises"):
+        restore_base(io.BytesIO(cut), manifest=manifest, target_directory=tmp_path / "data", verify=False)
+    assert list(tmp_path.iterdir()) == []

@@ -52,10 +52,8 @@ def test_a_refused_password_is_named_and_not_shown(site, capture, length):
     assert "a-wrong-password" not in str(error)
 
 
-@pytest.mark.parametrize(("capture", "length"), VERBS)
-def test_tools_older_than_the_server_are_refused_before_anything_begins(
-    make_site, capture, length, postgres_18, monkeypatch
-):
+def test_tools_older_than_the_server_are_refused_before_a_dump_begins(make_site, postgres_18, monkeypatch):
+    """L-29. A base backup needs no tools at all."""
     prepare_roles(postgres_18)
     site = make_site(
         database__port=postgres_18.port,
@@ -64,7 +62,7 @@ def test_tools_older_than_the_server_are_refused_before_anything_begins(
     )
     # Newer tools that happen to lie elsewhere on this machine would be found.
     monkeypatch.setattr(tools, "_places", lambda directory: iter([directory]))
-    error = refusal_of(site, capture, length, ToolTooOld)
+    error = refusal_of(site, capture_database_dump, WindowLength.DAILY, ToolTooOld)
     assert "the server is PostgreSQL 18, the newest tools found are 17" in error.message
     assert "postgresql-client-18" in str(error.hint)
 

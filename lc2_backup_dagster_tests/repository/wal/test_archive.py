@@ -225,6 +225,16 @@ def test_content_is_not_readable_in_the_bucket(sealed):
     assert not any(b"the secret words" in body for body, _ in sealed.store.objects.values())
 
 
+def test_a_writer_learns_of_other_content_before_it_goes_on(sealed):
+    """At the create, not only at the proof: nothing of this history may be created behind it."""
+    archive = sealed.wal(SYSTEM)
+    archive.put_segment(a_name(1, 3), OTHER)
+    upload = archive.segment_upload(a_name(1, 3), CONTENT)
+    upload.seal()
+    with pytest.raises(WalDiverged):
+        upload.create()
+
+
 class LyingStore(MemoryStore):
     """Keeps other bytes of WAL than it was given."""
 
