@@ -36,7 +36,7 @@ class MoodyStore(DirectoryStore):
         self.refused = 0
 
     def put(self, key: str, body: bytes, *, create_only: bool = True) -> Any:
-        if self.away and key.startswith("wal/") or self.frozen and "/0000" in key:
+        if (self.away and key.startswith("wal/")) or (self.frozen and "/0000" in key):
             self.refused += 1
             raise StoreUnavailable("the store is away")
         return super().put(key, body, create_only=create_only)
