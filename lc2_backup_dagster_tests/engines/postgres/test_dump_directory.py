@@ -225,7 +225,11 @@ def test_without_room_in_scratch_one_job_streams_and_says_why(postgres, stored, 
 
 
 @pytest.mark.parametrize("which", ["leader", "worker"])
-def test_a_killed_pg_dump_is_a_failure_and_leaves_nothing(which, postgres, tmp_path, scratch, stored):
+def test_a_killed_pg_dump_is_a_failure_and_leaves_nothing(which, postgres, make_database, tmp_path, scratch):
+    # Large enough that nobody misses pg_dump while it works.
+    rows = "SELECT i, repeat(md5(i::text), 6) FROM generate_series(1, 200000) i"
+    database = make_database(postgres, f"CREATE TABLE one AS {rows}", f"CREATE TABLE other AS {rows}")
+
     def kill():
         # Workers are there, and have to log in before they work.
         until(lambda: len(running_tools("pg_dump")) >= 2, what="leader and workers run")
@@ -237,7 +241,7 @@ def test_a_killed_pg_dump_is_a_failure_and_leaves_nothing(which, postgres, tmp_p
     streams = FileStreams(tmp_path)
     try:
         with pytest.raises(ToolFailed):
-            dump(postgres, "several", streams, scratch)
+            dump(postgres, database.database, streams, scratch)
     finally:
         killer.join()
     assert streams.completed == []
