@@ -7,6 +7,7 @@ another key, ``<segment>.partial/<end LSN>``, which counts only while the segmen
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,6 +36,8 @@ from lc2_backup_dagster.repository.wal.names import is_segment_name, is_timeline
 from lc2_backup_dagster.repository.wal.upload import WalUpload, open_sealed
 
 _PARTIAL = re.compile(r"([0-9A-F]{24})\.partial/([0-9A-F]{16})")
+# A receiver replaces a partial every few seconds; a reader that always comes too late is not one that should wait on.
+_GIVES_WAY_TRIES = 5
 _GAP = re.compile(r"([0-9A-F]{8})-([0-9A-F]{16})-([0-9A-F]{16})\.json")
 
 
@@ -172,18 +175,25 @@ class WalArchive:
     def read_partial(self, name: str, end_lsn: int) -> bytes:
         """Return the beginning of a segment, proven.
 
-        A listing grows old: when the partial has given way to the whole segment since, that one's beginning is it.
+        A listing grows old: when the partial has given way to a longer one or to the whole segment since, the beginning
+        of that one is it.
 
         Raises:
-            PartMissing: neither is there.
+            PartMissing: nothing that long is there.
             PartCorrupt: changed, cut or moved.
         """
-        try:
-            return self._read(layout.wal_partial_key(self._prefix, _checked(name), end_lsn))
-        except PartMissing:
-            whole = self.read_segment(name)
-            # Segments are as long as a power of two, so the end within one follows from the segment's own length.
-            return whole[: (end_lsn - 1) % len(whole) + 1]
+        for _ in range(_GIVES_WAY_TRIES):
+            with suppress(PartMissing):
+                return self._read(layout.wal_partial_key(self._prefix, _checked(name), end_lsn))
+            with suppress(PartMissing):
+                whole = self.read_segment(name)
+                # Segments are as long as a power of two, so the end within one follows from the segment's own length.
+                return whole[: (end_lsn - 1) % len(whole) + 1]
+            longer = self._longer(name, end_lsn)
+            with suppress(PartMissing):
+                content = self._read(layout.wal_partial_key(self._prefix, name, longer))
+                return content[: len(content) - (longer - end_lsn)]
+        raise PartMissing(f"WAL segment {name} up to {lsn_text(end_lsn)} is not in {self.store.url}")
 
     def header(self, name: str) -> WalHeader:
         """Return what a whole segment's header says, without reading the segment.
@@ -195,16 +205,21 @@ class WalArchive:
         return self._header(layout.wal_segment_key(self._prefix, _checked(name)))
 
     def partial_header(self, name: str, end_lsn: int) -> WalHeader:
-        """Return what a partial's header says, or that of the whole segment where it has given way to it.
+        """Return what a partial's header says, or that of what it has given way to.
 
         Raises:
-            PartMissing: neither is there.
+            PartMissing: nothing that long is there.
             PartCorrupt: changed or moved.
         """
-        try:
-            return self._header(layout.wal_partial_key(self._prefix, _checked(name), end_lsn))
-        except PartMissing:
-            return self.header(name)
+        for _ in range(_GIVES_WAY_TRIES):
+            with suppress(PartMissing):
+                return self._header(layout.wal_partial_key(self._prefix, _checked(name), end_lsn))
+            with suppress(PartMissing):
+                return self.header(name)
+            longer = self._longer(name, end_lsn)
+            with suppress(PartMissing):
+                return self._header(layout.wal_partial_key(self._prefix, name, longer))
+        raise PartMissing(f"WAL segment {name} up to {lsn_text(end_lsn)} is not in {self.store.url}")
 
     def put_position(self, sample: Sample, timeline: int) -> None:
         """Say until when WAL is archived. Call it only when everything up to the sample's position is durable (L-13).
@@ -261,6 +276,18 @@ class WalArchive:
                 self._signer.prove(self.store.get(item.key), key=item.key)
                 found.append(WalGap(*(int(group, 16) for group in match.groups())))
         return sorted(found, key=lambda gap: (gap.until_lsn, gap.from_lsn))
+
+    def _longer(self, name: str, end_lsn: int) -> int:
+        """Return the end of the longest beginning of a segment that reaches beyond a position.
+
+        Raises:
+            PartMissing: there is none.
+        """
+        prefix = layout.wal_partial_prefix(self._prefix, name)
+        end = max((int(item.key[len(prefix) :], 16) for item in self.store.list(prefix)), default=0)
+        if end <= end_lsn:
+            raise PartMissing(f"WAL segment {name} up to {lsn_text(end_lsn)} is not in {self.store.url}")
+        return end
 
     def _upload(self, key: str, what: str, plain: bytes, samples: Sequence[Sample]) -> WalUpload:
         return WalUpload(

@@ -110,6 +110,11 @@ def test_dropped_beginnings_are_gone_and_a_reader_with_an_old_listing_gets_the_w
         archive.put_partial(name, end_lsn=at(3, length), plain=CONTENT[:length])
     archive.drop_partials(name, below=at(3, 900))
     assert [each.end_lsn for each in archive.partials(1)] == [at(3, 900)]
+    # A reader whose listing is older than that gets what it listed out of the longer one.
+    assert archive.read_partial(name, at(3, 500)) == CONTENT[:500]
+    assert archive.partial_header(name, at(3, 500)) == archive.partial_header(name, at(3, 900))
+    with pytest.raises(PartMissing):
+        archive.read_partial(name, at(3, 950))
     archive.put_segment(name, CONTENT, samples=samples(2))
     archive.drop_partials(name)
     assert archive.partials(1) == []
