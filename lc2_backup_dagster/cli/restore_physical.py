@@ -146,6 +146,8 @@ def _print_server(session: Session, restored: RestoredServer) -> None:
         out.print(f"{restored.pages} pages have right checksums")
     if restored.databases:
         out.print(f"started and asked; its databases: {', '.join(restored.databases)}", markup=False)
+    if restored.recovered is None:
+        out.print("not started: its first start ends the recovery and begins a new timeline; start it as it is")
     out.print("it archives nothing; take that back with ALTER SYSTEM RESET archive_mode when it goes into service")
 
 

@@ -157,8 +157,8 @@ def _copy(request: _Request, server: ServerState, strategy: Strategy) -> Capture
             Component.DATABASE,
             window=frame.window.key,
             initiator=request.initiator,
-            # Retention keeps the parent, and so all that it stands on, while an increment of it is made.
-            bases=[parent.backup_id] if parent else [],
+            # Retention keeps the parent, and all that it stands on, while an increment of it is made.
+            bases=[each.backup_id for each in strategy.chain.members] if strategy.chain else [],
         ) as attempt,
         scratch_folder(access.scratch_directory, request.context.site, str(Component.DATABASE)) as scratch,
     ):

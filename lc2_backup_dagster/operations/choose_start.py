@@ -4,9 +4,8 @@ A target that cannot be reached exactly is refused here, before anything is writ
 (L-15). The way through timelines is that of the history files (L-14).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from lc2_backup_dagster.model.clock import from_text, to_text
 from lc2_backup_dagster.model.errors import (
@@ -19,8 +18,9 @@ from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE, RecoveryTarget
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.operations.chains import Chain, by_id, chain_of, is_copy
-from lc2_backup_dagster.operations.physical_reach import restorable_moments
-from lc2_backup_dagster.operations.wal_coverage import WalCoverage, wal_coverage
+from lc2_backup_dagster.operations.physical_reach import restorable_moments, usual_timeline
+from lc2_backup_dagster.operations.timeline_forks import Fork, first_behind, forks_of, time_before
+from lc2_backup_dagster.operations.wal_coverage import WalCoverage, latest_path, wal_coverage
 from lc2_backup_dagster.operations.windows import nearest
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
@@ -69,17 +69,25 @@ def choose_start(repository: SiteRepository, target: RecoveryTarget, *, backup_i
     copies = [each for each in repository.backups(Component.DATABASE) if is_copy(each)]
     if not copies:
         raise RecoveryPointNotFound(f"{repository.site} has no base backup to start from")
+    if target.kind == "lsn":
+        # Positions of two clusters have nothing to do with each other.
+        newest = copies[-1].summary.get("system_identifier")
+        copies = [each for each in copies if each.summary.get("system_identifier") == newest]
     candidates = [each for each in reversed(copies) if _lies_before(each, target)]
     if target.kind == "time":
         # Of two backups that close together the older one is surely before the target.
         candidates.sort(key=lambda each: not _surely_before(each, target))
+    broken: list[str] = []
     for copy in candidates:
-        wanted = target.timeline or _newest_timeline(repository, copy, copies)
+        wanted = target.timeline or _usual_timeline(repository, copy, copies)
         try:
             return _starting(repository, copy, target, timeline=wanted)
         except _NotOnTheWay:
             continue
-    raise _unreachable(repository, target, "no base backup lies before it on its timeline")
+        except ChainBroken as error:
+            broken.append(error.message)
+    reason = "; ".join(["no base backup lies before it on its timeline", *broken])
+    raise _unreachable(repository, target, reason)
 
 
 def _from_named(repository: SiteRepository, target: RecoveryTarget, backup: CommittedBackup) -> RestoreStart:
@@ -92,7 +100,7 @@ def _from_named(repository: SiteRepository, target: RecoveryTarget, backup: Comm
             target = RecoveryTarget("lsn", lsn, inclusive=False, timeline=timeline)
         backup = base
     try:
-        return _starting(repository, backup, target, timeline=target.timeline)
+        return _starting(repository, backup, target, timeline=target.timeline, named=True)
     except _NotOnTheWay as error:
         raise _unreachable(repository, target, error.message) from error
 
@@ -114,26 +122,34 @@ class _NotOnTheWay(TargetUnreachable):
 
 
 def _starting(
-    repository: SiteRepository, copy: CommittedBackup, target: RecoveryTarget, *, timeline: int | None
+    repository: SiteRepository,
+    copy: CommittedBackup,
+    target: RecoveryTarget,
+    *,
+    timeline: int | None,
+    named: bool = False,
 ) -> RestoreStart:
     manifest = repository.manifest(copy.backup_id)
     segment_bytes = int(manifest.details["wal_segment_bytes"])
     start = Lsn.parse(manifest.details["stop_lsn"], timeline=int(manifest.details["timeline"]))
     chain = chain_of(copy, by_id(repository.backups(Component.DATABASE)))
+    system = str(manifest.details["system_identifier"])
     is_own_end = target.lsn_value == start.value and timeline in (None, start.timeline) and not target.inclusive
     if target.kind == "immediate" or is_own_end:
         return RestoreStart(chain, IMMEDIATE, None, segment_bytes)
     try:
         coverage = wal_coverage(
             repository,
-            system_identifier=manifest.details["system_identifier"],
+            system_identifier=system,
             start=start,
             segment_bytes=segment_bytes,
-            timeline=timeline,
+            timeline=timeline or usual_timeline(repository, system, start),
         )
     except ChainBroken as error:
         raise _NotOnTheWay(f"{copy.backup_id} does not lead to timeline {timeline}: {error.message}") from error
     _require_reached(repository, copy, target, coverage)
+    if target.timeline is None and target.kind in ("time", "xid", "name"):
+        _require_one_timeline(copy, target, coverage, segment_bytes=segment_bytes, named=named)
     return RestoreStart(chain, target, coverage, segment_bytes)
 
 
@@ -169,19 +185,47 @@ def _surely_before(copy: CommittedBackup, target: RecoveryTarget) -> bool:
     return target.time is None or from_text(copy.summary["restorable_until"]) + _SAMPLING <= target.time
 
 
-def _newest_timeline(repository: SiteRepository, copy: CommittedBackup, copies: list[CommittedBackup]) -> int | None:
-    """Return the newest timeline of a backup's system: what is in production, unless somebody asks for another."""
+def _require_one_timeline(
+    copy: CommittedBackup, target: RecoveryTarget, coverage: WalCoverage, *, segment_bytes: int, named: bool
+) -> None:
+    """Refuse a target that another archived timeline may hold as well: two histories, and nothing says which is meant.
+
+    A backup that was named and lies behind a fork says it; one that was chosen does not.
+    """
+    for fork in forks_of(coverage, segment_bytes=segment_bytes):
+        is_behind = coverage.start.timeline > fork.at.timeline or coverage.start.value > fork.at.value
+        if is_behind and named:
+            continue
+        if target.time is not None and not _may_lie_on(fork, target.time, copy, coverage, segment_bytes):
+            continue
+        own = coverage.timelines[-1][0]
+        raise TargetUnreachable(
+            f"the target {target} may lie on timeline {fork.timeline} or on timeline {own}: both have WAL behind "
+            f"{fork.at} on timeline {fork.at.timeline}, where they part",
+            hint=f"name the timeline that is meant: --target-timeline {fork.timeline} or --target-timeline {own}",
+        )
+
+
+def _may_lie_on(fork: Fork, moment: datetime, copy: CommittedBackup, coverage: WalCoverage, segment_bytes: int) -> bool:
+    before = time_before(coverage, fork.at, segment_bytes=segment_bytes)
+    if before is not None and moment <= before:
+        return False
+    if fork.until is None or moment <= fork.until:
+        return True
+    # The other one had ended by then. The moment is the way's own once it was seen behind the fork.
+    if from_text(copy.summary["restorable_until"]) <= moment and coverage.start.value > fork.at.value:
+        return False
+    first = first_behind(coverage, fork.at.value, segment_bytes=segment_bytes)
+    return first is None or moment < first.time
+
+
+def _usual_timeline(repository: SiteRepository, copy: CommittedBackup, copies: list[CommittedBackup]) -> int | None:
+    """Return the timeline that is in production as far as anything tells: of the newest base, or behind it."""
     system = str(copy.summary["system_identifier"])
-    return max(
-        [*repository.wal(system).timelines(), *_timelines_of(copies, system)],
-        default=None,
-    )
-
-
-def _timelines_of(copies: list[CommittedBackup], system: str) -> Iterator[int]:
-    for each in copies:
-        if str(each.summary["system_identifier"]) == system and isinstance(each.summary.get("timeline"), int):
-            yield each.summary["timeline"]
+    newest = next(each for each in reversed(copies) if str(each.summary["system_identifier"]) == system)
+    position = Lsn.parse(newest.summary["lsn"], timeline=int(newest.summary["timeline"]))
+    archive = repository.wal(system)
+    return latest_path(position, archive.timelines(), archive.history).timeline
 
 
 def _unreachable(repository: SiteRepository, target: RecoveryTarget, reason: str) -> TargetUnreachable:

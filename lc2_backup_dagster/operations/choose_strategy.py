@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lc2_backup_dagster.engines.postgres.server_facts import INCREMENTS_SINCE, ServerFacts
+from lc2_backup_dagster.engines.postgres.wal_samples import without_page_header
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import ChainBroken
 from lc2_backup_dagster.model.lsn import Lsn
@@ -28,6 +29,8 @@ from lc2_backup_dagster.repository.history import CommittedBackup
 
 # Clocks of service and server may differ; a full backup that is dated further ahead is not trusted to be young (L-24).
 _CLOCK_SLACK = timedelta(hours=1)
+# ``wal_block_size`` of every common build. With another one a position may count as not reached, never the reverse.
+_WAL_PAGE_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,14 @@ class ServerState:
     position: Lsn
     asked_at: datetime
     snapshots: bool = False
+
+    @property
+    def written(self) -> Lsn:
+        """Where the last record before ``position`` ends: an idle server writes nothing behind it."""
+        end = without_page_header(
+            self.position.value, page_bytes=_WAL_PAGE_BYTES, segment_bytes=self.facts.wal_segment_bytes
+        )
+        return Lsn(end, self.position.timeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +212,9 @@ def _why_not_over(
     if coverage.until is None or coverage.until < server.asked_at:
         told = to_text(coverage.until) if coverage.until else str(coverage.end)
         return f"the archive reaches {told} only, not {to_text(server.asked_at)}; does wal-receive run?"
+    # A clock that was set back makes times lie ahead of the archive; positions do not.
+    if coverage.end < server.written:
+        return f"the archive ends at {coverage.end}, the server is at {server.position}; does wal-receive run?"
     return _why_unfit(chain, limits, damaged, now)
 
 

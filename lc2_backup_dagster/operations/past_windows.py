@@ -54,7 +54,9 @@ def server_as_of(
     """
     target = IMMEDIATE
     if reach.coverage is not None:
-        target = RecoveryTarget("time", to_text(reach.moment.restorable_until))
+        # The way that was measured, also where another timeline has been archived since.
+        timeline = reach.coverage.timelines[-1][0]
+        target = RecoveryTarget("time", to_text(reach.moment.restorable_until), timeline=timeline)
     with scratch_restore(context, reach.base.backup_id, target=target, progress=progress) as server:
         yield server
 

@@ -69,14 +69,24 @@ def physical_point(
 
 
 def _base_before(repository: SiteRepository, dump: Manifest) -> CommittedBackup | None:
-    """Return the newest base of the dump's cluster that ends at or before its moment."""
+    """Return the newest base of the dump's cluster that ends at or before its moment, by time and by position."""
     cluster = dump.details.get("system_identifier")
     moment = from_text(dump.moment.restorable_until)
     for base in reversed(repository.backups(Component.DATABASE)):
         own = cluster in (None, base.summary.get("system_identifier"))
-        if is_copy(base) and own and from_text(base.summary["restorable_until"]) <= moment:
+        if not is_copy(base) or not own or _ends_behind(base, dump):
+            continue
+        if from_text(base.summary["restorable_until"]) <= moment:
             return base
     return None
+
+
+def _ends_behind(base: CommittedBackup, dump: Manifest) -> bool:
+    """Tell whether a base ends behind a dump's position on the same timeline; clocks may say otherwise."""
+    timeline, lsn = base.summary.get("timeline"), base.summary.get("lsn")
+    if not dump.moment.lsn or not timeline or not lsn or timeline != dump.moment.timeline:
+        return False
+    return Lsn.parse(lsn, timeline=timeline) > Lsn.parse(dump.moment.lsn, timeline=timeline)
 
 
 def _wait_for(

@@ -11,7 +11,8 @@ from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Moment, Window
 from lc2_backup_dagster.operations.chain_objects import look_at_chain
 from lc2_backup_dagster.operations.chains import is_copy
-from lc2_backup_dagster.operations.wal_coverage import WalCoverage, reaches, wal_coverage
+from lc2_backup_dagster.operations.timeline_forks import first_behind, time_before
+from lc2_backup_dagster.operations.wal_coverage import WalCoverage, latest_path, reaches, wal_coverage
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
 from lc2_backup_dagster.repository.wal.names import parse_segment
@@ -41,22 +42,45 @@ def coverage_behind(repository: SiteRepository, base: CommittedBackup) -> WalCov
 
 def coverage_after(repository: SiteRepository, summary: Mapping[str, Any]) -> WalCoverage | None:
     """Return what is archived behind the position that a base's summary tells, or None where it tells none."""
-    cluster, segment_bytes, timeline, lsn = (
-        summary.get(name) for name in ("system_identifier", "wal_segment_bytes", "timeline", "lsn")
-    )
-    if not isinstance(segment_bytes, int) or not isinstance(timeline, int) or not cluster or not lsn:
+    cluster, segment_bytes = summary.get("system_identifier"), summary.get("wal_segment_bytes")
+    start = _position(summary)
+    if not isinstance(segment_bytes, int) or start is None or not cluster:
         return None
     return wal_coverage(
         repository,
         system_identifier=str(cluster),
-        start=Lsn.parse(str(lsn), timeline=timeline),
+        start=start,
         segment_bytes=segment_bytes,
+        timeline=usual_timeline(repository, str(cluster), start),
     )
+
+
+def usual_timeline(repository: SiteRepository, cluster: str, start: Lsn) -> int | None:
+    """Return the timeline to follow from a position when nobody names one; None for the newest behind it.
+
+    It is the one of the newest base, or the newest that descends from that base: what is backed up is in production,
+    whatever number a promoted copy has given itself.
+    """
+    newest = next(
+        (each for each in reversed(_bases(repository)) if str(each.summary.get("system_identifier")) == cluster), None
+    )
+    position = _position(newest.summary) if newest else None
+    if position is None or position == start:
+        return None
+    archive = repository.wal(cluster)
+    path = latest_path(position, archive.timelines(), archive.history)
+    return path.timeline if path.holds(start.timeline, start.value) else None
+
+
+def _position(summary: Mapping[str, Any]) -> Lsn | None:
+    timeline, lsn = summary.get("timeline"), summary.get("lsn")
+    return Lsn.parse(str(lsn), timeline=timeline) if isinstance(timeline, int) and lsn else None
 
 
 def reach_over(base: CommittedBackup, coverage: WalCoverage, window: Window) -> Reach | None:
     """Return the moments of a window that WAL behind a base covers, or None."""
-    moment = _covered(coverage, window, from_text(base.summary["restorable_until"]))
+    taken = from_text(base.summary["restorable_until"])
+    moment = _covered(coverage, window, taken, segment_bytes=base.summary["wal_segment_bytes"])
     return Reach(base, coverage, moment) if moment else None
 
 
@@ -126,9 +150,10 @@ def _own_moment(base: CommittedBackup) -> Moment:
     return Moment(taken, taken, lsn=summary["lsn"], timeline=summary.get("timeline"))
 
 
-def _covered(coverage: WalCoverage, window: Window, taken: datetime) -> Moment | None:
+def _covered(coverage: WalCoverage, window: Window, taken: datetime, *, segment_bytes: int) -> Moment | None:
     """Return the moments of a window that WAL covers, or None."""
-    if coverage.until is None or coverage.until < max(window.start, taken):
+    earliest = max(window.start, taken)
+    if coverage.until is None or coverage.until < earliest:
         return None
     latest = window.end - _MOMENT
     if coverage.until <= latest:
@@ -138,4 +163,19 @@ def _covered(coverage: WalCoverage, window: Window, taken: datetime) -> Moment |
         if found is None:
             return None
         position = found
-    return Moment(max(window.start, taken), latest, lsn=str(position), timeline=position.timeline)
+    # Behind a fork the new timeline has no moments before it was first seen: what happened then lies on the old one.
+    for timeline, left_at in coverage.timelines:
+        if left_at is None or left_at < coverage.start.value:
+            continue
+        at = Lsn(left_at, timeline)
+        before = max(time_before(coverage, at, segment_bytes=segment_bytes) or taken, taken)
+        behind = first_behind(coverage, left_at, segment_bytes=segment_bytes)
+        begins = behind.time if behind else None
+        if before < earliest and (begins is None or earliest < begins):
+            if begins is None or begins > latest:
+                return None
+            earliest = begins
+        if before < latest and (begins is None or latest < begins):
+            latest, position = before, at
+            break
+    return Moment(earliest, latest, lsn=str(position), timeline=position.timeline)

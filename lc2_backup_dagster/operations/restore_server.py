@@ -10,8 +10,6 @@ from typing import Any
 from lc2_backup_dagster.engines.postgres.page_checksums import check_page_checksums
 from lc2_backup_dagster.engines.postgres.recovery import Recovered
 from lc2_backup_dagster.engines.postgres.restore_base import RestoredBase, restored_bytes
-from lc2_backup_dagster.engines.postgres.scratch_server import start_and_ask
-from lc2_backup_dagster.engines.postgres.settled import settle
 from lc2_backup_dagster.engines.postgres.tablespaces import place_tablespaces
 from lc2_backup_dagster.engines.postgres.target_directory import check_delta_directory, check_target_directory
 from lc2_backup_dagster.engines.postgres.tools import find_programs
@@ -66,7 +64,7 @@ class RestoredServer:
         backup_id: the backup it started from.
         chain: ids of the backups that were put together.
         base: the data directory.
-        recovered: what the server said at the target; None where the backup's own end was the target.
+        recovered: what the server said at the target; None when it was not started: its first start recovers it.
         databases: names of the databases the started server has; empty when it was not started.
         pages: pages whose checksum was proven, None where that was not asked for.
     """
@@ -160,7 +158,7 @@ def restore_server(
     """Restore a server into a directory, verify it, and recover it to its target; either outcome is recorded.
 
     The directory archives nothing and restores from nowhere when it is started, whatever its configuration says (see
-    ``settle``).
+    ``settle``). Its server goes on along a timeline that nothing in the repository has.
 
     Args:
         context: the site.
@@ -168,7 +166,8 @@ def restore_server(
         target_directory: new or empty, below an existing directory; for a delta a directory of the same system.
         initiator: who asks.
         target: where to end.
-        start: whether to start the server once where the backup alone is wanted. Other targets always start it.
+        start: whether to start the server once where the backup alone is wanted; otherwise its first start ends the
+            recovery and begins the new timeline. Other targets always start it.
         delta: write into an existing directory of the same system, only what differs. The caller has asked for it.
         tablespaces: oid → new directory, for each tablespace.
         check_pages: read every page of the stopped server and prove its checksum; needs ``start``.
@@ -201,23 +200,16 @@ def restore_server(
             target_directory=target_directory,
             tablespaces=tablespaces or {},
             delta=delta,
+            run=start,
             tools_directory=tools,
             progress=progress,
         )
         databases = restored.recovered.databases if restored.recovered else ()
-        if start and restored.recovered is None:
-            rows = start_and_ask(
-                restored.base.directory,
-                "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1",
-                tools_directory=tools,
-            )
-            databases = tuple(str(row[0]) for row in rows)
         pages = None
         if check_pages:
             pages = check_page_checksums(
                 restored.base.directory, major=restored.base.major, tools_directory=tools
             ).pages
-        settle(restored.base.directory)
     except BackupError as error:
         _tell_failure(repository, initiator, {**body, "result": "failed", "reason": str(error)[:2000]})
         raise

@@ -165,11 +165,12 @@ def _believed(position: Position | None, path: TimelinePath, reach: Reach) -> Po
 
 
 def _until(archive: WalArchive, reach: Reach, position: Position | None, segment_bytes: int) -> datetime | None:
-    claimed = position.sample.time if position else None
+    """Return the time of the newest position: a clock that was set back must promise no WAL that is not there."""
     behind = position.sample.lsn if position else 0
     newest = _samples_backwards(archive, reach, behind, segment_bytes)
-    observed = next((samples[-1].time for samples in newest if samples), None)
-    return max((each for each in (claimed, observed) if each is not None), default=None)
+    known = [*next((samples for samples in newest if samples), ()), *([position.sample] if position else ())]
+    last = max(known, key=lambda each: (each.lsn, each.time), default=None)
+    return last.time if last else None
 
 
 def _samples_backwards(

@@ -8,6 +8,7 @@ from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.operations.capture_frame import CaptureFrame
 from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.chains import by_id, chain_of
 from lc2_backup_dagster.operations.choose_strategy import ArchivedWal, ServerState
 from lc2_backup_dagster.operations.physical_reach import Reach, coverage_behind, needed_segments
 from lc2_backup_dagster.operations.site_context import WalSettings
@@ -37,7 +38,8 @@ def archived_wal(
         position = archive.position()
         if position is None:
             return "no WAL of this server has arrived in the repository; does wal-receive run?"
-        if position.sample.time >= server.asked_at:
+        has_arrived = (position.timeline, position.sample.lsn) >= (server.written.timeline, server.written.value)
+        if position.sample.time >= server.asked_at and has_arrived:
             break
         sleep(1.0)
     coverage = coverage_behind(repository, base)
@@ -51,16 +53,21 @@ def commit_promise(
 ) -> Captured:
     """Commit that a base and the WAL behind it restore moments of the frame's window; nothing is copied.
 
-    The base is named in ``begin``, so retention cannot purge it meanwhile.
+    The base and all that it stands on are named in ``begin``, so retention cannot purge them meanwhile.
 
     Raises:
         WindowNotRestorable: the moment lies in another window; the promise is kept under that one.
-        Fenced: the base was expired meanwhile, or the attempt was superseded.
+        ChainBroken: what the base stands on has expired.
+        Fenced: one of them was expired meanwhile, or the attempt was superseded.
     """
     base = reach.base
+    chain = chain_of(base, by_id(frame.repository.backups(Component.DATABASE)))
     manifest = frame.repository.manifest(base.backup_id)
     with frame.repository.begin(
-        Component.DATABASE, window=frame.window.key, initiator=initiator, bases=[base.backup_id]
+        Component.DATABASE,
+        window=frame.window.key,
+        initiator=initiator,
+        bases=[each.backup_id for each in chain.members],
     ) as attempt:
         wal = _wal_details(reach, base)
         draft = ManifestDraft(

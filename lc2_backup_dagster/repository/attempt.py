@@ -145,9 +145,8 @@ class Attempt:
                 hint="wait until it has ended; nothing was changed",
                 attempt_id=holder.attempt_id,
             )
-        for base in self.bases:
-            if base not in history.backups or history.backups[base].expired_at is not None:
-                raise Fenced(f"the base {base} is no longer kept", hint="run again, it will choose another base")
+        for base in _no_longer_kept(history, self.bases):
+            raise Fenced(f"the base {base} is no longer kept", hint="run again, it will choose another base")
         supersedes = [] if holder is None else [holder.attempt_id]
         self.resumes = (*history.resumable(self.component), *supersedes)
         return {
@@ -202,7 +201,7 @@ class Attempt:
         """Write the manifest, read it back, and append the ``commit`` record: from then on the backup exists.
 
         Raises:
-            Fenced: the attempt was superseded, or a base was purged since ``begin``.
+            Fenced: the attempt was superseded, or a base expired or was purged since ``begin``.
         """
         manifest = self._manifest(draft)
         data = encode_manifest(manifest)
@@ -214,10 +213,10 @@ class Attempt:
 
         def decide(history: History) -> dict[str, Any]:
             self._require_running(history)
-            gone = [base for base in self.bases if base not in history.backups]
+            gone = _no_longer_kept(history, self.bases)
             if gone:
                 raise Fenced(
-                    f"the bases {', '.join(gone)} were purged while attempt {self.backup_id} ran",
+                    f"the bases {', '.join(gone)} expired or were purged while attempt {self.backup_id} ran",
                     hint="run again; what they shared is copied anew",
                 )
             return {
@@ -287,6 +286,10 @@ class Attempt:
 def _holder_but(history: History, component: Component, silent: set[str]) -> RunningAttempt | None:
     holder = history.holder(component)
     return None if holder is None or holder.attempt_id in silent else holder
+
+
+def _no_longer_kept(history: History, bases: Sequence[str]) -> list[str]:
+    return [base for base in bases if base not in history.backups or history.backups[base].expired_at is not None]
 
 
 def _summary(manifest: Manifest, draft: ManifestDraft) -> dict[str, Any]:

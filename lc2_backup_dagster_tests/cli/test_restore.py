@@ -121,7 +121,9 @@ def test_a_base_backup_becomes_a_directory(copy, backed_up, tmp_path):
     answer = lc2(copy, "--json", "restore", SITE, base, "--target-directory", tmp_path / "data", "--no-start")
     assert answer.code == 0, answer.err
     assert (tmp_path / "data" / "PG_VERSION").read_text().strip() == "17"
-    assert answer.json["files"] == len(content_of(tmp_path / "data"))
+    assert (tmp_path / "data" / "recovery.signal").exists()
+    assert answer.json["files"] == len(content_of(tmp_path / "data")) - 1
+    assert answer.json["recovered"] is None
     again = lc2(copy, "restore", SITE, base, "--target-directory", tmp_path / "data", "--no-start")
     assert again.code == 1
     assert "is not empty" in again.err
@@ -154,6 +156,7 @@ def test_a_delta_goes_into_the_restored_directory(copy, backed_up, tmp_path):
     again = lc2(copy, "restore", SITE, base, *options, "--delta", "--yes")
     assert again.code == 0, again.err
     assert "left as they were" in again.out
+    assert "its first start ends the recovery and begins a new timeline" in again.out
     assert not (tmp_path / "data" / "base" / "stray").exists()
 
 

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import tarfile
 import tempfile
 from pathlib import Path
@@ -119,8 +120,8 @@ class _Writer:
     def _wal(self) -> dict[str, Any]:
         """Archive two segments of a megabyte, the beginning of a third, a history file, a gap and the position."""
         archive = self._repository.wal(SYSTEM)
-        first, second = (_text(f"segment {number}", _MIB) for number in (1, 2))
-        beginning, history = _text("partial", 40_000), b"1\t0/300000\tno recovery target specified\n"
+        first, second = (_wal_text(number, f"segment {number}", _MIB) for number in (1, 2))
+        beginning, history = _wal_text(3, "partial", 40_000), b"1\t0/300000\tno recovery target specified\n"
         samples = [Sample(lsn, self._clock.now()) for lsn in (0x100010, 0x100020)]
         archive.put_segment("000000010000000000000001", first, samples=samples)
         archive.put_segment("000000010000000000000002", second)
@@ -303,6 +304,12 @@ def _text(words: str, length: int) -> bytes:
     """Return text that compresses well and differs from place to place."""
     filling = f"{words}\n" * (4096 // len(words))
     return "".join(f"{number:08d}\n{filling}" for number in range(length // len(filling) + 1)).encode()[:length]
+
+
+def _wal_text(number: int, words: str, length: int) -> bytes:
+    """Return text in a segment's clothes: with the position, the system and the segment size at its beginning."""
+    page = struct.pack("<HHIQI4xQII", 0xD116, 2, 1, number * _MIB, 0, int(SYSTEM), _MIB, 8192)
+    return page + _text(words, length - len(page))
 
 
 def _base_tar() -> tuple[bytes, bytes]:

@@ -129,6 +129,36 @@ def test_the_kit_of_today_and_the_kit_in_the_bucket_give_every_byte(frozen, site
         assert {key: _fact(path.read_bytes()) for key, path in found.items()} == expected[newest["files"]]["files"]
 
 
+@pytest.mark.parametrize("site", SITES)
+def test_the_kit_of_today_and_the_kit_in_the_bucket_give_archived_wal(frozen, site, tmp_path):
+    import lc2_backup_dagster.repository.kit as package
+
+    told = expectations(frozen)["sites"][site]
+    expected, system = told["wal"], told["wal"]["system_identifier"]
+    secret = ["--site", site, *(["--key-file", frozen / KEY_FILE] if told["encrypted"] else [])]
+    size = max(fact["bytes"] for fact in expected["segments"].values())
+    before = _stamps(frozen)
+    for age, folder in {"today": Path(package.__file__).parent, "then": _own_kit(frozen).parent}.items():
+        script, target = folder / "wal.py", tmp_path / age
+        target.mkdir()
+        listed = run_kit(script, "list", frozen / "repository", *secret)
+        assert listed.returncode == 0, listed.stderr
+        rows = [line.split("\t")[1:3] for line in listed.stdout.decode().splitlines()]
+        assert [what for _, what in rows] == ["segments", "history", "partial", "missing", "position"]
+        histories = {f"{int(each):08X}.history": fact for each, fact in expected["histories"].items()}
+        for name, fact in {**expected["segments"], **expected["partials"], **histories}.items():
+            answer = run_kit(script, "fetch", frozen / "repository", system, name, target / name, *secret)
+            assert answer.returncode == 0, answer.stderr
+            content = (target / name).read_bytes()
+            assert _fact(content[: fact["bytes"]]) == {each: fact[each] for each in ("bytes", "sha256")}
+            assert name in histories or content[fact["bytes"] :] == bytes(size - fact["bytes"])
+            (target / name).unlink()  # a server moves it away, and what lies in its place is its own
+        behind = f"{max(expected['partials'])[:16]}000000FF"
+        absent = run_kit(script, "fetch", frozen / "repository", system, behind, target / "absent", *secret)
+        assert (absent.returncode, absent.stderr) == (1, b"")
+    assert _stamps(frozen) == before
+
+
 def _own_kit(frozen: Path) -> Path:
     return next((frozen / "repository/kit").rglob("restore.py"))
 

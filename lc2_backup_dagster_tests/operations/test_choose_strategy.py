@@ -144,6 +144,7 @@ def test_without_increments_archived_wal_is_the_increment(server, limits, why):
 NOT_COVERED = {
     "a gap": ({"gap": "000000010000000000000002"}, "000000010000000000000002 is missing from the archive"),
     "late": ({"until": NOW - timedelta(minutes=3)}, "does wal-receive run?"),
+    "a clock that was set back": ({"end": Lsn(9_999, 1)}, "the archive ends at 0/270F, the server is at 0/2710"),
     "no time known": ({"until": None}, "does wal-receive run?"),
     "another timeline": ({"end": Lsn(10_000, 2)}, "the archive ends on timeline 2, the server is on 1"),
     "another cluster": ({"system_identifier": "2"}, "does not stand on b1"),
@@ -158,6 +159,13 @@ def test_wal_that_does_not_reach_the_present_is_no_promise(case: str):
     assert strategy.kind is FULL
     assert reason in strategy.reason
     assert "PostgreSQL 14 makes none" in strategy.reason
+
+
+def test_the_header_of_a_page_that_nothing_was_written_behind_is_not_waited_for():
+    [base] = a_chain(0)
+    idle = a_server(major=14, position=Lsn(8192 * 5 + 24, 1))
+    assert choose([base], idle, wal=wal_behind(base, end=Lsn(8192 * 5, 1))).kind is WAL
+    assert choose([base], idle, wal=wal_behind(base, end=Lsn(8192 * 5 - 1, 1))).kind is FULL
 
 
 def test_a_base_that_is_too_old_ends_the_promise_over_wal_too():

@@ -11,6 +11,7 @@ from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_poin
 from lc2_backup_dagster.operations.capture_dump import capture_database_dump
 from lc2_backup_dagster.operations.capture_files import capture_site_files
 from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.physical_point import physical_point
 from lc2_backup_dagster.operations.point_target import physical_target
 from lc2_backup_dagster.operations.restore_server import restore_server
 from lc2_backup_dagster_tests.builders import TESTER
@@ -56,6 +57,18 @@ def test_a_point_is_reached_by_base_and_wal_and_the_restored_server_ends_at_its_
         restored.base.directory, "SELECT mark FROM marks", database=wal_liferay.site.database.database, fsync=False
     )
     assert rows == [("before the moment",)]
+
+
+def test_a_base_that_ends_behind_the_moment_is_not_taken_for_one_before_it(wal_liferay: ChainSite):
+    """Also where the clock was set back between them, so that its time lies before the moment's."""
+    site = wal_liferay.changed(database__wal=None)
+    site.capture()
+    dump = capture_database_dump(
+        site.site.context, window=open_window(WindowLength.DAILY), asked_at=datetime.now(UTC), initiator=TESTER
+    ).manifest
+    early = dump.model_copy(update={"moment": dump.moment.model_copy(update={"lsn": "0/1000028"})})
+    assert physical_point(site.site.repository, dump, None)["base"] is not None
+    assert physical_point(site.site.repository, early, None)["base"] is None
 
 
 def test_without_archived_wal_the_point_says_that_only_its_dump_restores(wal_liferay: ChainSite):

@@ -32,6 +32,7 @@ def test_a_base_backup_starts_and_has_the_sites_rows(site, backed_up, place):
     )
     assert "tiny_backed_up" in restored.databases
     assert restored.base.major == 17
+    assert (restored.recovered.end.timeline, restored.recovered.timeline) == (1, 2)
     [(users,)] = start_and_ask(place / "data", "SELECT count(*) FROM user_", database="tiny_backed_up")
     with site.database.connect() as connection:
         assert connection.execute("SELECT count(*) FROM user_").fetchone() == (users,)

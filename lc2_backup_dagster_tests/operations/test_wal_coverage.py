@@ -83,6 +83,18 @@ def test_the_position_tells_a_later_time_when_what_it_says_is_stored(repository)
     assert reaches(covered(repository), when(299)) == Lsn(at(4, 950), 1)
 
 
+def test_the_newest_position_tells_until_when_also_after_a_clock_was_set_back(repository):
+    """A time that was told earlier lies ahead of what is archived; only the newest position counts."""
+    archive = repository.wal(SYSTEM)
+    fill(repository, 1, [3])
+    archive.put_position(Sample(at(3, 950), when(4000)), 1)
+    fill(repository, 1, [4])
+    assert covered(repository).until == when(49)
+    assert reaches(covered(repository), when(60)) is None
+    archive.put_position(Sample(at(4, 950), when(20)), 1)
+    assert covered(repository).until == when(20)
+
+
 def test_a_position_beyond_what_is_stored_is_not_believed(repository):
     """L-13: whatever a receiver said, what counts is what can be read."""
     fill(repository, 1, [3, 4, 5])
@@ -173,7 +185,9 @@ def test_a_moment_is_reached_where_a_sample_says_so_and_never_too_early(sampled,
         for sample in (Sample(at(number, 100), when(10 * number)), Sample(at(number, 900), when(10 * number + 9)))
     ]
     if position is not None:
-        told = Sample(at(3) + position, when(position / SEGMENT * 10 + 30))
+        # As a clock goes that is never set back: between the samples of the segment, or behind them.
+        number, offset = divmod(at(3) + position, SEGMENT)
+        told = Sample(at(number, offset), when(10 * number + (0 if offset <= 100 else 5 if offset < 900 else 9.5)))
         repository.wal(SYSTEM).put_position(told, 1)
     else:
         told = None

@@ -381,3 +381,13 @@ def test_a_store_that_goes_away_right_after_the_commit_does_not_hide_it(store, s
 
 def _away(*args: object, **kwargs: object) -> object:
     raise StoreUnavailable("the store is away")
+
+
+def test_a_base_that_expires_while_an_attempt_stands_on_it_fences_the_commit(store, site, key, clock):
+    repository = a_repository(store, site, wrapper=key, clock=clock)
+    base = a_backup(repository)
+    with repository.begin(Component.DATABASE, window=None, initiator=TESTER, bases=[base.backup_id]) as attempt:
+        repository.tell(RecordType.EXPIRE, initiator=TESTER, body={"backup_ids": [base.backup_id]})
+        with pytest.raises(Fenced, match="expired or were purged"):
+            attempt.commit(a_draft())
+    assert repository.backups() == []

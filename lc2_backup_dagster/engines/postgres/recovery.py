@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lc2_backup_dagster.engines.postgres.account import account_owning, give_to
+from lc2_backup_dagster.engines.postgres.account import account_owning
 from lc2_backup_dagster.engines.postgres.ports import Progress, no_progress
 from lc2_backup_dagster.engines.postgres.scratch_server import started
 from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.settled import owe_recovery
 from lc2_backup_dagster.engines.postgres.wal_spool import WalSource, WalSpool
 from lc2_backup_dagster.model.errors import BackupError, TargetUnreachable, ToolFailed
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.recovery_target import RecoveryTarget
 
-_SIGNAL = "recovery.signal"
 # Recovery may replay weeks of WAL; a wait without any end would hang for ever on a broken server (L-28).
 _LONGEST_SECONDS = 48 * 3600.0
 _NOT_MET = "recovery ended before configured recovery target was reached"
@@ -39,7 +39,7 @@ class ArchivedReach:
     """What WAL there is for a recovery.
 
     Attributes:
-        end: its end; the timeline is the one to follow.
+        end: its end; the timeline is the one to follow. Of an immediate target the backup's own end.
         segment_bytes: size of a segment.
     """
 
@@ -85,7 +85,8 @@ def recover(
 
     Args:
         directory: a restored directory that was never started; afterwards a stopped server's.
-        source: the archived WAL. It must not grow meanwhile: what it once called absent stays absent.
+        source: the archived WAL. It must not grow meanwhile: what it once called absent stays absent. The server
+            takes the first timeline whose history file it calls absent.
         target: where to end; a time or position must be covered by ``reach``.
         reach: the WAL that is there.
         tools_directory: configured directory of PostgreSQL's programs.
@@ -103,15 +104,14 @@ def recover(
     with WalSpool(source, account=account, segment_bytes=reach.segment_bytes, on_progress=on_progress) as spool:
         settings = {
             "restore_command": spool.restore_command,
-            "recovery_target_timeline": str(reach.end.timeline),
+            # A number is refused without its history file, which a backup without archived WAL may not have.
+            "recovery_target_timeline": "current" if target.kind == "immediate" else str(reach.end.timeline),
             "recovery_target_action": "promote",
         }
         fixed = _target_settings(target)
 
         def run(extra: dict[str, str]) -> Recovered:
-            signal = directory / _SIGNAL
-            signal.touch(mode=0o600)
-            give_to(account, signal)
+            owe_recovery(directory)
             with started(
                 directory, user=user, tools_directory=tools_directory, timeout_seconds=_LONGEST_SECONDS, fsync=fsync,
                 settings={**settings, **extra},

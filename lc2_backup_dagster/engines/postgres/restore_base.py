@@ -2,7 +2,8 @@
 
 A chain of increments is applied in place, oldest backup first (``increments``): every byte is written where it stays.
 ``global/pg_control`` is written under another name and renamed last, after everything else is on disk: a server
-refuses a directory without it, so an unfinished restore can never be mistaken for a database.
+refuses a directory without it, so an unfinished restore can never be mistaken for a database. What a server must find
+at its first start (``settled``) is written before that.
 
 A delta restore works on a directory of the same system: its ``pg_control`` is taken away first, files that are right
 already are left alone, of the others only what differs is written, and what the backup does not have is deleted.
@@ -145,6 +146,7 @@ def restore_chain(
     tools_directory: Path | None = None,
     verify: bool = True,
     durable: bool = True,
+    before_control: Callable[[Path], None] = lambda directory: None,
     on_progress: Progress = no_progress,
 ) -> RestoredBase:
     """Restore a full base backup and the increments that stand on it.
@@ -160,6 +162,8 @@ def restore_chain(
         verify: compare the result with the manifest and parse its WAL. Sizes and checksums of what the streams held are
             always proven while they pass by, where the backup has a manifest of its own.
         durable: wait until everything is on disk; False for a directory that is thrown away again (a drill).
+        before_control: called with the complete directory while no server can start on it yet. It may change what
+            ``pg_verifybackup`` does not look at: ``postgresql.auto.conf``, ``recovery.signal``, ``pg_wal``.
         on_progress: called after every chunk, one call at a time.
 
     When it raises, what it had written is removed again; a delta leaves a directory without ``global/pg_control``, to
@@ -190,7 +194,7 @@ def restore_chain(
     with _all_or_nothing([target, *outside], delta=delta), naming_full_disk(target):
         restoring = _Restoring(chain, target, places, account, delta=delta)
         restoring.run(on_progress)
-        restoring.complete(durable=durable)
+        restoring.complete(durable=durable, before_control=before_control)
         major = _major(target)
         verified = None
         if verify:
@@ -299,7 +303,7 @@ class _Restoring:
                 return
             scanner.finish()
 
-    def complete(self, *, durable: bool) -> None:
+    def complete(self, *, durable: bool, before_control: Callable[[Path], None]) -> None:
         """Make everything durable, then let the directory be a database."""
         target = self._target
         self.unpacking.check_complete()
@@ -309,6 +313,7 @@ class _Restoring:
             self.unpacking.files += 1
         if self._delta:
             remove_empty_directories(target, self.unpacking, tablespaces=self._places)
+        before_control(target)
         shutil.rmtree(self._work)
         if durable:
             for directory in (target, *self._places.values()):

@@ -3,7 +3,8 @@
 The server listens on a Unix socket in a private directory only, trusts who can reach that socket, archives nothing
 (a restored server must never write into the repository it came from) and replicates from nobody. Its own
 configuration files are not used: they may lie elsewhere (Debian), name libraries, certificates or memory that this
-machine does not have. What recovery insists on is taken from ``pg_controldata``.
+machine does not have. ``postgresql.auto.conf`` is read all the same, so whatever could steer a recovery is set here.
+What recovery insists on is taken from ``pg_controldata``.
 """
 
 import re
@@ -46,10 +47,26 @@ _PRIVATE = {
     "primary_conninfo": "",
     "primary_slot_name": "",
     "restore_command": "",
+    "recovery_end_command": "",
+    "archive_cleanup_command": "",
+    "recovery_target": "",
+    "recovery_target_name": "",
+    "recovery_target_time": "",
+    "recovery_target_xid": "",
+    "recovery_target_lsn": "",
+    "recovery_target_inclusive": "on",
+    "recovery_target_timeline": "latest",
+    "recovery_target_action": "pause",
+    "recovery_min_apply_delay": "0",
     # Nobody is let in before recovery has ended.
     "hot_standby": "off",
     "logging_collector": "off",
     "log_destination": "stderr",
+    # How a recovery ended is read from the log, in English.
+    "log_min_messages": "warning",
+    "lc_messages": "C",
+    # A commit would wait for a standby that is not there.
+    "synchronous_standby_names": "",
     "shared_preload_libraries": "",
     "session_preload_libraries": "",
     "local_preload_libraries": "",
@@ -96,13 +113,15 @@ def started(
             bin_directory=runnable,
             data_directory=directory,
             log_file=place / "server.log",
-            settings={
-                "fsync": "on" if fsync else "off",
-                **_PRIVATE,
-                **_recovery_settings(binaries, directory),
-                **_own_files(place, account),
-                **(settings or {}),
-            },
+            settings=_with(
+                {
+                    "fsync": "on" if fsync else "off",
+                    **_PRIVATE,
+                    **_recovery_settings(binaries, directory),
+                    **_own_files(place, account),
+                },
+                settings or {},
+            ),
             account=account,
         )
         try:
@@ -138,6 +157,14 @@ def private_place(account: Account | None) -> Path:
     if place != made:
         made.rmdir()
     return place
+
+
+def _with(private: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Return both; the second win and come last.
+
+    To set a second recovery target is an error even when it is set to nothing, so the empty ones go first.
+    """
+    return {**{name: value for name, value in private.items() if name not in settings}, **settings}
 
 
 def _own_files(place: Path, account: Account | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ from lc2_backup_dagster.engines.postgres.wal_samples import PositionSampler
 from lc2_backup_dagster.engines.postgres.wal_slot import SlotHealth, WalLimits, read_limits, read_slot, require_kept
 from lc2_backup_dagster.engines.postgres.wal_start import ReceiveFrom, receive_from
 from lc2_backup_dagster.engines.postgres.wal_status import ReceiverState
+from lc2_backup_dagster.engines.postgres.wal_stored import require_same_predecessor
 from lc2_backup_dagster.engines.postgres.wal_stream import WalStream, busy_slot
 from lc2_backup_dagster.engines.postgres.wal_uploads import OrderedUploads
 from lc2_backup_dagster.model.errors import ServerUnavailable, SlotLost, WalDiverged
@@ -125,6 +126,14 @@ class ConnectionWork:
             if around.once:
                 self._target = flushed
             begin = self._behind_known_gap(begin, path)
+            require_same_predecessor(
+                stream,
+                self._archive,
+                path,
+                begin=begin.lsn,
+                segment_bytes=limits.segment_bytes,
+                stopping=around.stopping,
+            )
             sampler = PositionSampler(around.server, slot=around.slot)
             self._sampler = sampler
             sampler.start()
@@ -163,7 +172,7 @@ class ConnectionWork:
             self._ledger.begin(start=begin.lsn, timeline=begin.timeline, durable=confirmed)
         else:
             self._ledger.begin(start=begin.lsn, timeline=begin.timeline, durable=0)
-        self._ledger.sweep(begin.timeline, start_after=self._before(begin))
+        self._ledger.sweep(begin.timeline, start_after=self._before(begin), segment_bytes=self._segment_bytes)
         self._follow(stream, begin)
 
     def _archive_histories(self, stream: WalStream, timeline: int) -> TimelinePath:
@@ -253,6 +262,7 @@ class ConnectionWork:
                 self._take_durable(intake)
                 stream.wait(reading=False)
                 self._around.on_turn(ReceiverState.STREAMING)
+            self._ledger.leave(switched_at)
             self._archive_histories(stream, timeline)
             start = segment_start(switched_at, self._segment_bytes)
             stream.start(start, timeline)

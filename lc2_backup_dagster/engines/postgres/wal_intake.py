@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from lc2_backup_dagster.engines.postgres.wal_samples import PositionSampler
+from lc2_backup_dagster.engines.postgres.wal_stored import StoredBeginnings
 from lc2_backup_dagster.engines.postgres.wal_uploads import Durable, OrderedUploads
 from lc2_backup_dagster.model.errors import ServerUnavailable
 from lc2_backup_dagster.repository.wal.archive import WalArchive
@@ -54,6 +55,7 @@ class WalIntake:
         self._sent = start
         self._waiting_since: float | None = None
         self._partial_on_its_way = False
+        self._stored = StoredBeginnings(archive, timeline=timeline, start=start, segment_bytes=segment_bytes)
         self._with_partials: set[str] = set()
 
     @property
@@ -76,6 +78,7 @@ class WalIntake:
 
         Raises:
             ServerUnavailable: they do not follow what was received; the stream begins anew.
+            WalDiverged: what is stored of the segment is of another history.
         """
         if start != self.end:
             raise ServerUnavailable(f"WAL came out of order: {lsn_text(start)} instead of {lsn_text(self.end)}")
@@ -96,10 +99,15 @@ class WalIntake:
             self.cut()
 
     def cut(self) -> None:
-        """Send what there is of the segment on its way, unless it is already, or another beginning of it is."""
+        """Send what there is of the segment on its way, unless it is already, or another beginning of it is.
+
+        Raises:
+            WalDiverged: what is stored of the segment is of another history.
+        """
         if self.end == self._sent or self._partial_on_its_way:
             return
         name = self._name()
+        self._stored.require(name, memoryview(self._buffer)[: self._filled])
         upload = self._archive.partial_upload(
             name,
             end_lsn=self.end,
@@ -117,7 +125,7 @@ class WalIntake:
             self._partial_on_its_way = False
 
     def had_partials(self, name: str) -> bool:
-        """Say, once, whether beginnings of a segment were sent before the whole."""
+        """Say, once, whether beginnings of a segment were sent, or stored earlier, before the whole."""
         if name not in self._with_partials:
             return False
         self._with_partials.discard(name)
@@ -125,6 +133,9 @@ class WalIntake:
 
     def _cut_whole(self) -> None:
         name, end = self._name(), self.end
+        self._stored.require(name, memoryview(self._buffer))
+        if self._stored.has(name):
+            self._with_partials.add(name)
         samples = self._sampler.within(self._begin, end, timeline=self.timeline)
         upload = self._archive.segment_upload(name, bytes(self._buffer), samples=samples)
         self._uploads.submit(Durable(name, self.timeline, end, whole=True), upload)

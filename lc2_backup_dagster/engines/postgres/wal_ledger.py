@@ -10,8 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 
 from lc2_backup_dagster.engines.postgres.wal_samples import PositionSampler
+from lc2_backup_dagster.engines.postgres.wal_stored import drop_beginnings
 from lc2_backup_dagster.engines.postgres.wal_uploads import Durable
-from lc2_backup_dagster.model.errors import BackupError
+from lc2_backup_dagster.model.errors import BackupError, WalDiverged
 from lc2_backup_dagster.repository.wal.archive import WalArchive
 from lc2_backup_dagster.repository.wal.header import Sample
 
@@ -32,6 +33,7 @@ class WalLedger:
         self._stated: Sample | None = None
         self._stated_at = float("-inf")
         self._statement: Future[None] | None = None
+        self._diverged: WalDiverged | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="wal-ledger")
         self.trouble: str | None = None
         self.durable = 0
@@ -44,34 +46,49 @@ class WalLedger:
         return self._stated.time if self._stated else None
 
     def begin(self, *, start: int, timeline: int, durable: int) -> None:
-        """Take where a connection begins to receive, and what was durable before it."""
-        self._counted = max(self._counted, start)
-        if durable > self.durable:
-            self.durable, self._timeline = durable, timeline
+        """Take where a connection begins to receive, and what is durable on its server's way of timelines.
+
+        What was durable before counts no more: the server may be another one that has left the way further back, and
+        would take a position behind that for WAL of its own that is safe here. Nothing may be on its way any more.
+        """
+        self._counted = start if durable < self.durable else max(self._counted, start)
+        self.durable, self._timeline = durable, timeline
+
+    def leave(self, at: int) -> None:
+        """Take where the timeline was left: what was received of it behind that is no part of the way."""
+        self.durable, self._counted = min(self.durable, at), min(self._counted, at)
 
     def add(self, what: Durable, *, had_partials: bool) -> None:
         """Take what has become durable, and remove what it makes superfluous."""
         self.bytes_stored += max(0, what.end - self._counted)
         self._counted = max(self._counted, what.end)
-        self.durable, self._timeline = max(self.durable, what.end), what.timeline
+        if what.end >= self.durable:
+            self.durable, self._timeline = what.end, what.timeline
         if what.whole:
             self.segments += 1
         if had_partials:
             self._later(lambda: self._archive.drop_partials(what.name, below=None if what.whole else what.end))
 
-    def sweep(self, timeline: int, *, start_after: str | None) -> None:
-        """Remove beginnings of whole segments that an earlier process left behind."""
+    def sweep(self, timeline: int, *, start_after: str | None, segment_bytes: int) -> None:
+        """Remove beginnings of whole segments that an earlier process left behind, once they are known to be such."""
 
         def remove() -> None:
             stored = self._archive.stored(timeline, start_after=start_after)
             whole = {each.name for each in stored.segments}
-            for name in {each.name for each in stored.partials if each.name in whole}:
-                self._archive.drop_partials(name)
+            for name in sorted({each.name for each in stored.partials if each.name in whole}):
+                ends = [each.end_lsn for each in stored.partials if each.name == name]
+                drop_beginnings(self._archive, name, segment_bytes=segment_bytes, ends=ends)
 
         self._later(remove)
 
     def state(self, sampler: PositionSampler, *, at_once: bool = False) -> None:
-        """State until when everything is durable, if that is news and long enough ago."""
+        """State until when everything is durable, if that is news and long enough ago.
+
+        Raises:
+            WalDiverged: tidying has found two histories of one segment.
+        """
+        if self._diverged is not None:
+            raise self._diverged
         if self._statement is not None and not self._statement.done():
             return
         now = time.monotonic()
@@ -105,6 +122,8 @@ class WalLedger:
         def attempt() -> None:
             try:
                 task()
+            except WalDiverged as error:
+                self._diverged, self.trouble = error, str(error)
             except BackupError as error:
                 self.trouble = str(error)
             else:

@@ -66,8 +66,13 @@ class WalStream:
             return None
         return (rows[0][1] or "").encode("utf-8", "surrogateescape")
 
-    def start(self, lsn: int, timeline: int) -> None:
+    def start(self, lsn: int, timeline: int, *, keeping: bool = True) -> None:
         """Begin to stream.
+
+        Args:
+            lsn: where.
+            timeline: of which timeline.
+            keeping: with the slot, so that the server keeps what is not confirmed.
 
         Raises:
             SlotLost: the server has removed that WAL, or invalidated the slot.
@@ -79,7 +84,8 @@ class WalStream:
 
         self._deadline = time.monotonic() + _ANSWER_SECONDS
         try:
-            self._wire.send(f'START_REPLICATION SLOT "{self._slot}" PHYSICAL {lsn_text(lsn)} TIMELINE {timeline}')
+            slot = f'SLOT "{self._slot}" ' if keeping else ""
+            self._wire.send(f"START_REPLICATION {slot}PHYSICAL {lsn_text(lsn)} TIMELINE {timeline}")
             self._wire.expect(ExecStatus.COPY_BOTH)
         except psycopg.Error as error:
             raise self._refusal(error) from error
@@ -149,6 +155,22 @@ class WalStream:
         except psycopg.Error as error:
             raise self._refusal(error) from error
         return int(str(rows[0][0])), lsn_value(str(rows[0][1]))
+
+    def leave(self) -> None:
+        """End a stream, or what an error has left of one; the connection takes commands again."""
+        import psycopg
+        from psycopg.pq import TransactionStatus
+
+        self._deadline = time.monotonic() + _ANSWER_SECONDS
+        try:
+            if self._pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self._wire.put(())
+                while self._wire.message() is not None:
+                    continue
+            while self._wire.result() is not None:
+                continue
+        except psycopg.Error as error:
+            raise self._refusal(error) from error
 
     def close(self) -> None:
         """End the stream in order, so that the server has read the last status update when this returns."""

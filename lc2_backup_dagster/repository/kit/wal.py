@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ABSENT, STOP = 1, 255
-HEADER_BYTES = 4096
+HEADER_BYTES, MAXIMUM = 4096, 1 << 30
 SEGMENT = re.compile(r"[0-9A-F]{24}")
 HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 Json = dict[str, Any]
@@ -44,9 +44,7 @@ try:
 except Exception as error:  # noqa: BLE001 - Python itself would end with 1, which means "not archived"
     sys.stderr.write(f"error: restore.py cannot be loaded from beside wal.py: {error}\n")
     sys.exit(STOP)
-Problem, require, note, DAMAGED, NOT_FOUND = (
-    restore.Problem, restore.require, restore.note, restore.DAMAGED, restore.NOT_FOUND,
-)  # fmt: skip
+Problem, require, DAMAGED, NOT_FOUND = restore.Problem, restore.require, restore.DAMAGED, restore.NOT_FOUND
 
 
 def lsn_value(text: str) -> int:
@@ -117,28 +115,18 @@ class Archive:
         return content
 
     def segment(self, name: str, pg_wal: Path, to_hole: bool) -> bytes | None:
-        """Return a segment, or the beginning there is of the last one, filled up with zeros; None when it is absent.
-
-        Args:
-            name: of the segment.
-            pg_wal: the server's directory, which tells what it has itself and which timeline it follows.
-            to_hole: WAL that is missing in the middle is the end of the archive, not an error.
-        """
+        """Return a segment, or the beginning there is of the last one, filled up with zeros; None when it is absent."""
         folder, own = f"{self.root}/{name[:8]}", pg_wal / name
         for _ in range(3):  # a receiver may be at work: what was just listed may have given way to something longer
             content = self.content(f"{folder}/{name}")
             if content is not None:
-                return self.cut(name, content, pg_wal)
+                return self.cut(name, content, None, pg_wal)
             names = self.store.names(folder)
             if name in names:
                 continue
             ends = self.store.names(f"{folder}/{name}.partial")
-            if ends:
-                content = self.content(f"{folder}/{name}.partial/{ends[-1]}")
-                if content is None:
-                    continue
-                good = first_page(content)[0] + len(content) == int(ends[-1], 16)
-                require(good, DAMAGED, f"{name}.partial/{ends[-1]} does not end there")
+            if ends and (content := self.content(f"{folder}/{name}.partial/{ends[-1]}")) is None:
+                continue
             # A backup brings the WAL that makes it consistent, which may reach further than the archive does.
             if own.is_file() and self.holds(name, own.read_bytes(), content or b""):
                 return None
@@ -146,7 +134,7 @@ class Archive:
             if later and not to_hole:
                 until = f" behind {lsn_text(int(ends[-1], 16))}" if ends else ""
                 raise Problem(DAMAGED, f"{name} is missing{until}, though {later[0]} is archived; see --to-hole")
-            return None if content is None else self.cut(name, content, pg_wal)
+            return None if content is None else self.cut(name, content, int(ends[-1], 16), pg_wal)
         raise Problem(restore.STORAGE, f"{name} changes again and again while it is read")
 
     def holds(self, name: str, own: bytes, beginning: bytes) -> bool:
@@ -154,28 +142,29 @@ class Archive:
         position, system, size = first_page(own)
         return system == self.system and position == begin_of(name, size) and own.startswith(beginning)
 
-    def cut(self, name: str, content: bytes, pg_wal: Path) -> bytes | None:
-        """Cut off what lies behind the position where the timeline that the server follows left this one.
+    def cut(self, name: str, content: bytes, end: int | None, pg_wal: Path) -> bytes | None:
+        """Check a segment, and cut off what lies behind where the timeline that the server follows left this one.
 
-        Which one it follows tells the newest history file beside the target: the server keeps there what it fetched.
+        Which one that is tells the newest history file beside the target: the server keeps there what it fetched.
         """
         position, system, size = first_page(content)
-        good = system == self.system and position == begin_of(name, size) and len(content) <= size <= 1 << 30
-        require(good, DAMAGED, f"{name} does not begin as this segment of system {self.system} does")
+        good = system == self.system and position == begin_of(name, size) and size <= MAXIMUM
+        good = good and position + len(content) == (end or position + size)
+        require(good, DAMAGED, f"{name} is not that segment of system {self.system}, or not as long as it should be")
         newest = max((path.name for path in pg_wal.glob("*.history") if HISTORY.fullmatch(path.name)), default="")
         if newest > name[:8]:
-            for fields in (line.split() for line in (pg_wal / newest).read_text(encoding="utf-8").splitlines()):
+            for fields in map(str.split, (pg_wal / newest).read_text(encoding="utf-8", errors="replace").splitlines()):
                 if fields[:1] == [str(int(name[:8], 16))] and lsn_value(fields[1]) < position + len(content):
-                    note(f"note: {name} is given up to {fields[1]}, where timeline {newest[:8]} left it")
+                    restore.note(f"note: {name} is given up to {fields[1]}, where its timeline was left ({newest})")
                     content = content[: max(0, lsn_value(fields[1]) - position)]
         return content.ljust(size, b"\0") if content else None
 
     def rows(self) -> Iterator[list[str]]:
         """Yield what there is: timeline, what, and two values each."""
-        names = self.store.names(self.root)
-        for timeline in (each for each in names if re.fullmatch("[0-9A-F]{8}", each)):
+        found = self.store.names(self.root)
+        for timeline in sorted({each[:8] for each in found if re.match("[0-9A-F]{8}", each)}):
             history = self.content(f"{self.root}/{timeline}.history") or b""
-            for fields in (line.split() for line in history.decode("utf-8", "replace").splitlines()):
+            for fields in map(str.split, history.decode("utf-8", "replace").splitlines()):
                 if fields and not fields[0].startswith("#"):
                     yield [timeline, "history", f"timeline {fields[0]}", f"left at {fields[1]}"]
             names = self.store.names(f"{self.root}/{timeline}")
@@ -185,29 +174,21 @@ class Archive:
             for each in (each[:24] for each in names if each.endswith(".partial") and each[:24] not in whole):
                 for end in self.store.names(f"{self.root}/{timeline}/{each}.partial")[-1:]:
                     yield [timeline, "partial", each, f"up to {lsn_text(int(end, 16))}"]
-        documents = [f"gaps/{each}" for each in self.store.names(f"{self.root}/gaps")]
-        for name in [*documents, "position.json"]:
-            try:
-                data = b"".join(self.store.chunks(f"{self.root}/{name}"))
-            except FileNotFoundError:
-                continue
-            fields = self.proven(data, f"{self.root}/{name}")
-            values = ("position", "lsn", "time") if "lsn" in fields else ("missing", "from_lsn", "until_lsn")
-            yield [f"{fields['timeline']:08X}", values[0], *(fields[each] for each in values[1:])]
+        gaps = [f"gaps/{each}" for each in self.store.names(f"{self.root}/gaps")]
+        for key in (f"{self.root}/{name}" for name in gaps + [each for each in found if each == "position.json"]):
+            fields = self.proven(b"".join(self.store.chunks(key)), key)
+            what, *values = ("position", "lsn", "time") if "lsn" in fields else ("missing", "from_lsn", "until_lsn")
+            yield [f"{fields['timeline']:08X}", what, *(fields[each] for each in values)]
 
     def runs(self, whole: list[str], folder: str) -> Iterator[tuple[str, str]]:
         """Yield first and last of each run of segments without a hole."""
-        if not whole:
-            return
-        start = next(iter(self.store.chunks(f"{folder}/{whole[0]}")))
-        size = self.header(start, f"{folder}/{whole[0]}")[0]["plain_bytes"]
-        first = last = whole[0]
-        for each in whole[1:]:
-            if begin_of(each, size) != begin_of(last, size) + size:
-                yield first, last
-                first = each
-            last = each
-        yield first, last
+        if whole:
+            key = f"{folder}/{whole[0]}"
+            size = self.header(next(iter(self.store.chunks(key))), key)[0]["plain_bytes"]
+            begins = [begin_of(each, size) for each in whole]
+            firsts = [at for at in range(len(whole)) if at == 0 or begins[at] != begins[at - 1] + size]
+            for first, behind in zip(firsts, [*firsts[1:], len(whole)]):  # noqa: B905 - strict= came with 3.10
+                yield whole[first], whole[behind - 1]
 
 
 def act(repository: Any, options: argparse.Namespace) -> int:
@@ -223,8 +204,7 @@ def act(repository: Any, options: argparse.Namespace) -> int:
             for row in Archive(repository, system).rows():
                 sys.stdout.write("\t".join([system, *row]) + "\n")
         return 0
-    known = f"no WAL of system {options.system} is archived, but of: {', '.join(systems) or 'none'}"
-    require(options.system in systems, NOT_FOUND, known)
+    require(options.system in systems, NOT_FOUND, f"no WAL of this system is archived, but of: {', '.join(systems)}")
     archive, target, name = Archive(repository, options.system), Path(options.target), options.name
     give = archive.segment if SEGMENT.fullmatch(name) else archive.history if HISTORY.fullmatch(name) else None
     content = give(name, target.parent, options.to_hole) if give else None
@@ -259,8 +239,7 @@ def main() -> int:
     except SystemExit as stop:  # argparse: 0 after --help, 2 for wrong arguments
         return STOP if fetching and stop.code else int(stop.code or 0)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is not the end of the archive
-        code = restore.failed(error)
-        return STOP if fetching else code
+        return max(restore.failed(error), STOP if fetching else 0)
 
 
 if __name__ == "__main__":

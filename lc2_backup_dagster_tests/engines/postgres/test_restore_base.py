@@ -7,7 +7,8 @@ import tarfile
 import pytest
 
 from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, TAR_STREAM, capture_base_backup
-from lc2_backup_dagster.engines.postgres.restore_base import restore_base
+from lc2_backup_dagster.engines.postgres.restore_base import StoredBase, restore_base, restore_chain
+from lc2_backup_dagster.engines.postgres.settled import recover_at_first_start, settle
 from lc2_backup_dagster.engines.postgres.verify_base import verify_directory
 from lc2_backup_dagster.model.errors import (
     ConfigurationError,
@@ -74,6 +75,27 @@ def test_one_name_twice_is_refused(tmp_path):
 def test_a_tar_that_is_no_base_backup_is_refused(tmp_path):
     with pytest.raises(IntegrityError, match="not a base backup"):
         restore_base(a_tar(a_file("PG_VERSION")), target_directory=tmp_path / "data")
+
+
+def test_what_the_first_start_must_find_is_there_before_a_server_can_start(base, tmp_path):
+    """And ``pg_verifybackup``, which runs afterwards, has nothing against it."""
+
+    def prepare(directory):
+        assert (directory / "PG_VERSION").exists()
+        assert not (directory / "global/pg_control").exists()
+        settle(directory)
+        recover_at_first_start(directory, {2: b"# taken\n"})
+
+    streams = {name: base.path(name).stat().st_size for name in (TAR_STREAM, MANIFEST_STREAM)}
+    result = restore_chain(
+        [StoredBase("base", streams, base.open)], target_directory=tmp_path / "data", before_control=prepare
+    )
+    assert result.verified is not None
+    assert (tmp_path / "data/global/pg_control").exists()
+    assert (tmp_path / "data/recovery.signal").exists()
+    assert (tmp_path / "data/pg_wal/00000002.history").read_bytes() == b"# taken\n"
+    settings = (tmp_path / "data/postgresql.auto.conf").read_text()
+    assert settings.rindex("restore_command = 'false'") > settings.rindex("restore_command = ''")
 
 
 def test_a_directory_that_holds_something_is_refused_and_untouched(tmp_path):

@@ -1,19 +1,21 @@
 """Promotion: the receiver follows from timeline to timeline, with the histories, and nothing between is lost (L-14)."""
 
 import shutil
+import time
 
 import pytest
 
-from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.engines.postgres.account import give_to, server_account
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.operations.wal_coverage import wal_coverage
 from lc2_backup_dagster_tests.engines.postgres.receiving import (
     SEGMENT,
+    MoodyStore,
     Receiving,
     a_wal_repository,
     archive_of,
+    archived_until,
     asked,
     compare_with_server,
     confirmed,
@@ -61,7 +63,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture
 def repository(tmp_path):
-    return a_wal_repository(DirectoryStore(tmp_path / "repository", create=True))
+    return a_wal_repository(MoodyStore(tmp_path / "repository"))
 
 
 def caught_up(primary: PostgresServer, standby: PostgresServer) -> None:
@@ -169,3 +171,33 @@ def test_a_receiver_that_slept_through_two_promotions_follows_both(pair, reposit
     assert [timeline for timeline, _ in found.timelines] == [1, 2, 3]
     assert found.gap is None
     assert found.end.value >= end
+
+
+def test_the_same_receiver_confirms_nothing_of_a_new_timeline_that_it_has_not_received(pair, repository):
+    """The standby lags when it takes over the address; what is durable of the old timeline is further than it is."""
+    primary, standby = pair
+    store, port = repository.store, primary.port
+    with receiving(primary, repository, partial_seconds=0.2) as at_work:
+        write(primary, 1)
+        caught_up(primary, standby)
+        standby.execute("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+        wait_for(lambda: not asked(standby, "SELECT count(*) FROM pg_stat_wal_receiver"), "the standby is cut off")
+        write(primary, 20)
+        lost = flushed(primary)
+        wait_for(lambda: at_work.receiver.status().durable >= lost, "the old primary's last writes are durable")
+        primary.stop(mode="immediate")
+        standby.execute("SELECT pg_promote()")
+        standby.stop()
+        store.frozen = True
+        standby._wanted_port = port
+        standby.start()
+        write(standby, 1)
+        end = flushed(standby)
+        assert end < lost
+        wait_for(lambda: store.refused > 0, "it receives the new timeline, and cannot store it")
+        time.sleep(2.5)  # two status updates later
+        assert confirmed(standby) <= end // SEGMENT * SEGMENT + SEGMENT
+        assert at_work.receiver.status().durable <= end
+        store.frozen = False
+        wait_for(lambda: end <= confirmed(standby) < lost, "what was received is confirmed, and no more")
+    assert archived_until(archive_of(standby, repository), timeline=2) < lost

@@ -278,7 +278,8 @@ def test_it_runs_on_python_3_9_and_is_short():
 
 def test_putting_the_kit_is_idempotent_and_never_overwrites():
     store = MemoryStore()
-    assert put_kit(store) == [f"kit/0.1.0/{name}" for name in ("FORMAT.md", "README.txt", "restore.py", "vectors.json")]
+    names = ("FORMAT.md", "README.txt", "restore.py", "vectors.json", "wal.py")
+    assert put_kit(store) == [f"kit/0.1.0/{name}" for name in names]
     assert put_kit(store) == []
     assert store.get("kit/0.1.0/FORMAT.md").startswith(b"# The repository format, version 1")
     store.delete(["kit/0.1.0/restore.py"])

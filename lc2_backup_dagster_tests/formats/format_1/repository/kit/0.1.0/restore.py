@@ -137,7 +137,7 @@ def decrypt(stored: bytes, key: bytes, associated: bytes) -> bytes | None:
 class Repository:
     """One site's part of a repository, its log read and proven."""
 
-    def __init__(self, store: Any, site: str | None, key_file: str | None) -> None:
+    def __init__(self, store: Any, site: str | None, key_file: str | None, log: bool = True) -> None:
         self.store = store
         marker = json.loads(self._fetch("lc2-repository.json"))
         good = (marker["what"], marker["format"]) == ("LC2 backup repository", 1)
@@ -153,7 +153,7 @@ class Repository:
         self.data_keys = {name: tink_key(secret["streaming_aead"]) for name, secret in secrets.items()}
         self.log_keys = {name: base64.b64decode(secret["log_hmac"]) for name, secret in secrets.items()}
         self.signed_from = min([secret["signed_from"] for secret in secrets.values()], default=0)
-        self.backups = self._replay()
+        self.backups = self._replay() if log else {}
 
     def _fetch(self, key: str) -> bytes:
         try:
@@ -211,8 +211,7 @@ class Repository:
                 elif kind == "abort":
                     del running[body["attempt"]]
                 elif kind == "commit":
-                    component = running.pop(body["attempt"])
-                    backups[body["attempt"]] = {**body, "component": component, "state": "committed"}
+                    backups[body["attempt"]] = {**body, "component": running.pop(body["attempt"]), "state": "committed"}
                 elif kind in STATES:
                     for backup_id in body["backup_ids"]:
                         backups[backup_id]["state"] = STATES[kind]
@@ -232,12 +231,14 @@ class Repository:
 
     def sealed(self, key: str, part: list[Any], key_id: str | None) -> bytes:
         """Fetch, prove and open one sealed object."""
+        return self.opened(key, self._fetch(key), part, key_id)
+
+    def opened(self, key: str, stored: bytes, part: list[Any], key_id: str | None) -> bytes:
         import zstandard
 
         plain_bytes, stored_bytes, plain_sha256, stored_sha256 = part
-        stored = self._fetch(key)
         good = len(stored) == stored_bytes and sha256(stored) == stored_sha256
-        require(good, DAMAGED, f"{key} has other bytes than the manifest promises")
+        require(good, DAMAGED, f"{key} has other bytes than were promised")
         require(key_id is None or key_id in self.data_keys, NOT_FOUND, f"{key} needs data key {key_id}: --key-file")
         associated = f"lc2-backup/1\n{self.id}\n{key}".encode()
         frame = stored if key_id is None else decrypt(stored, self.data_keys[key_id], associated)
@@ -246,7 +247,7 @@ class Repository:
                 plain = zstandard.ZstdDecompressor().decompress(frame)
                 if sha256(plain) == plain_sha256:
                     return plain
-        raise Problem(DAMAGED, f"{key} does not decrypt and decompress to what the manifest promises")
+        raise Problem(DAMAGED, f"{key} does not decrypt and decompress to what was promised")
 
     def stream(self, manifest: Json, name: str) -> Iterator[bytes]:
         """Yield the plain parts of a stream, a few fetched ahead."""
@@ -357,14 +358,20 @@ def act(repository: Repository, options: argparse.Namespace) -> int:
     return 0
 
 
+def failed(error: Exception) -> int:
+    if isinstance(error, Problem):
+        note(f"error: {error.args[1]}")
+        return error.args[0]
+    note(f"error: {type(error).__name__}: {error}")
+    unreadable = isinstance(error, (ValueError, LookupError, TypeError, AttributeError))  # not the JSON it should be
+    return 2 if isinstance(error, ImportError) else DAMAGED if unreadable else STORAGE
+
+
 def main() -> int:
     texts = {
         "list": ("list backups: id, component, kind, restorable until, state, plain bytes", ()),
         "show": ("print a backup's manifest", ("backup",)),
-        "stream": (
-            "write one stream of a backup into a new file, or - for standard output",
-            ("backup", "stream", "file"),
-        ),
+        "stream": ("write a stream of a backup into a new file, or to - (stdout)", ("backup", "stream", "file")),
         "files": ("restore the files of a files backup into a new directory", ("backup", "directory")),
         "verify": ("read everything of a backup and check every hash", ("backup",)),
     }
@@ -384,15 +391,8 @@ def main() -> int:
     try:
         store = S3(at, options.endpoint_url) if at.startswith("s3://") else Directory(at)
         return act(Repository(store, options.site, options.key_file), options)
-    except Problem as problem:
-        note(f"error: {problem.args[1]}")
-        return problem.args[0]
     except Exception as error:  # noqa: BLE001 - also botocore's, whose errors have no family of ours
-        note(f"error: {type(error).__name__}: {error}")
-        unreadable = isinstance(
-            error, (ValueError, LookupError, TypeError, AttributeError)
-        )  # not the JSON it should be
-        return 2 if isinstance(error, ImportError) else DAMAGED if unreadable else STORAGE
+        return failed(error)
 
 
 if __name__ == "__main__":
