@@ -1,6 +1,6 @@
 """Two histories behind one fork: nothing is restored or promised from the wrong one (L-14)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 

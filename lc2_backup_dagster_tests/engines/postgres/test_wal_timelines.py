@@ -5,13 +5,14 @@ import time
 
 import pytest
 
+from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.engines.postgres.account import give_to, server_account
+from lc2_backup_dagster.model.errors import StoreUnavailable
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.operations.wal_coverage import wal_coverage
 from lc2_backup_dagster_tests.engines.postgres.receiving import (
     SEGMENT,
-    MoodyStore,
     Receiving,
     a_wal_repository,
     archive_of,
@@ -25,6 +26,19 @@ from lc2_backup_dagster_tests.engines.postgres.receiving import (
     write,
 )
 from lc2_backup_dagster_tests.fixtures_postgres import BACKUP_PASSWORD, BACKUP_ROLE, backup_server, start_server
+
+
+class Freezing(DirectoryStore):
+    """A directory that takes no WAL of one timeline, but its history."""
+
+    frozen_below: str | None = None
+    refused = 0
+
+    def put(self, key, body, *, create_only=True):
+        if self.frozen_below and self.frozen_below in key:
+            self.refused += 1
+            raise StoreUnavailable("the store is away")
+        return super().put(key, body, create_only=create_only)
 
 
 def a_standby(primary: PostgresServer, state) -> PostgresServer:
@@ -63,7 +77,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture
 def repository(tmp_path):
-    return a_wal_repository(MoodyStore(tmp_path / "repository"))
+    return a_wal_repository(Freezing(tmp_path / "repository", create=True))
 
 
 def caught_up(primary: PostgresServer, standby: PostgresServer) -> None:
@@ -188,7 +202,7 @@ def test_the_same_receiver_confirms_nothing_of_a_new_timeline_that_it_has_not_re
         primary.stop(mode="immediate")
         standby.execute("SELECT pg_promote()")
         standby.stop()
-        store.frozen = True
+        store.frozen_below = "/00000002/"
         standby._wanted_port = port
         standby.start()
         write(standby, 1)
@@ -198,6 +212,6 @@ def test_the_same_receiver_confirms_nothing_of_a_new_timeline_that_it_has_not_re
         time.sleep(2.5)  # two status updates later
         assert confirmed(standby) <= end // SEGMENT * SEGMENT + SEGMENT
         assert at_work.receiver.status().durable <= end
-        store.frozen = False
+        store.frozen_below = None
         wait_for(lambda: end <= confirmed(standby) < lost, "what was received is confirmed, and no more")
     assert archived_until(archive_of(standby, repository), timeline=2) < lost
