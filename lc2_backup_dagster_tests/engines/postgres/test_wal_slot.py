@@ -164,6 +164,22 @@ def test_wal_that_the_server_still_has_leaves_no_gap(server, repository):
     assert archived_until(archive_of(server, repository)) >= end
 
 
+def test_a_last_whole_segment_that_the_server_no_longer_has_is_not_missed(short_of_wal, repository):
+    """It would be compared once more; the slot keeps nothing before its own segment."""
+    server = short_of_wal
+    archived_once(server, repository)
+    server.execute("SELECT pg_switch_wal()")
+    archived_once(server, repository)
+    last = [each.name for each in archive_of(server, repository).segments(1)][-1]
+
+    def removed() -> bool:
+        server.execute("CHECKPOINT")
+        return not (server.data_directory / "pg_wal" / last).exists()
+
+    wait_for(removed, "the server has removed it")
+    archived_once(server, repository)
+
+
 def test_a_slot_that_the_server_has_invalidated_is_lost_with_a_remedy(short_of_wal, repository):
     server = short_of_wal
     archived_once(server, repository)
