@@ -125,7 +125,7 @@ def require_same_predecessor(
     try:
         digest = _received(stream, start, leg.timeline, segment_bytes, stopping)
     except SlotLost:
-        stream.leave()
+        stream.leave(refused=True)
         return
     if digest is not None and digest != stored.plain_sha256:
         raise _diverged(name, "the whole segment", f"has SHA-256 {stored.plain_sha256[:12]}…, sent {digest[:12]}…")

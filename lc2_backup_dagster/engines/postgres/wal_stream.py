@@ -156,14 +156,17 @@ class WalStream:
             raise self._refusal(error) from error
         return int(str(rows[0][0])), lsn_value(str(rows[0][1]))
 
-    def leave(self) -> None:
-        """End a stream, or what an error has left of one; the connection takes commands again."""
+    def leave(self, *, refused: bool = False) -> None:
+        """End a stream; the connection takes commands again.
+
+        Args:
+            refused: the server has ended it already, with an error.
+        """
         import psycopg
-        from psycopg.pq import TransactionStatus
 
         self._deadline = time.monotonic() + _ANSWER_SECONDS
         try:
-            if self._pgconn.transaction_status == TransactionStatus.ACTIVE:
+            if not refused:
                 self._wire.put(())
                 while self._wire.message() is not None:
                     continue
