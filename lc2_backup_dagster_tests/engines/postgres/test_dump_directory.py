@@ -179,8 +179,9 @@ def test_a_file_is_stored_and_removed_as_soon_as_no_worker_has_it_open(tmp_path,
 
     def found_nothing_complete(seconds):
         """Stands for the short sleep after a look that found nothing to store."""
-        if (directory / "2.dat").exists() and not seen_half:
-            seen_half.append((directory / "2.dat").read_bytes())
+        half = directory / "2.dat"
+        if not seen_half and half.exists() and (content := half.read_bytes()):
+            seen_half.append(content)
             tool.tell("second")
         if next(looks) > 500:
             tool.tell("second")  # the test fails below instead of waiting for ever

@@ -13,6 +13,7 @@ from random import Random
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.engines.postgres.account import give_to, reachable_directory, server_account
 from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster_tests.engines.postgres.asking import until
 from lc2_backup_dagster_tests.operations.fixtures_chains import DATABASE
 
 _TABLES = """
@@ -165,6 +166,11 @@ class Past:
         signal.touch()
         give_to(server_account(), signal)
         self.postgres.start()
+        until(lambda: not self._is_in_recovery(), what="the server has taken over")
+
+    def _is_in_recovery(self) -> bool:
+        with self.postgres.server().connect() as connection:
+            return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
 
     def _sql(self, *statements: str) -> None:
         self.postgres.execute(*statements, database=DATABASE)
