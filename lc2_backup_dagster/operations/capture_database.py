@@ -1,13 +1,13 @@
 """Capture the database physically, by the cheapest means that keeps the window's promise, and say which and why."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, capture_base_backup
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM
+from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
 from lc2_backup_dagster.engines.postgres.preflight import check_server
 from lc2_backup_dagster.engines.postgres.wal_position import wal_position
 from lc2_backup_dagster.model.clock import to_text
@@ -189,9 +189,5 @@ def _archived_so_far(repository: SiteRepository, draft: ManifestDraft) -> dict[s
 def _fetch_manifest(repository: SiteRepository, parent: CommittedBackup, scratch: Path) -> Path:
     """Put the parent's ``backup_manifest`` where the engine can send it back to the server."""
     place = scratch / "parent_manifest"
-    with ExitStack() as stack:
-        source = stack.enter_context(repository.open_stream(repository.manifest(parent.backup_id), MANIFEST_STREAM))
-        target = stack.enter_context(place.open("wb"))
-        while chunk := source.read(1 << 20):
-            target.write(chunk)
+    repository.save_stream(repository.manifest(parent.backup_id), MANIFEST_STREAM, place)
     return place

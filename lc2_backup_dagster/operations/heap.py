@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+from collections.abc import Mapping
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -19,14 +20,7 @@ def share_one_heap() -> None:
     every part: a base backup takes twice as long (mallopt(3)). Python's small objects do not live in this heap.
     Does nothing where the C library is another one.
     """
-    name = ctypes.util.find_library("c")
-    if name is None:
-        return
-    library = ctypes.CDLL(name)
-    if hasattr(library, "mallopt"):
-        library.mallopt(_M_ARENA_MAX, 1)
-        library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    _tell_malloc({_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: _MAPPED_FROM_BYTES, _M_TRIM_THRESHOLD: _KEPT_BYTES})
 
 
 def give_back_large_buffers() -> None:
@@ -35,10 +29,12 @@ def give_back_large_buffers() -> None:
     For a process that lives for months and moves a few buffers a second: zeroing their pages costs it nothing that
     shows, and what it holds between two bursts is what it needs.
     """
+    _tell_malloc({_M_MMAP_THRESHOLD: 1 << 20, _M_TRIM_THRESHOLD: 1 << 20})
+
+
+def _tell_malloc(options: Mapping[int, int]) -> None:
     name = ctypes.util.find_library("c")
-    if name is None:
-        return
-    library = ctypes.CDLL(name)
-    if hasattr(library, "mallopt"):
-        library.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-        library.mallopt(_M_TRIM_THRESHOLD, 1 << 20)
+    library = ctypes.CDLL(name) if name else None
+    if library is not None and hasattr(library, "mallopt"):
+        for option, value in options.items():
+            library.mallopt(option, value)

@@ -1,12 +1,11 @@
 """Bring one file of a data directory back, reading only the parts that hold it, through every increment of a chain."""
 
-import shutil
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
 from lc2_backup_dagster.engines.postgres.backup_manifest import ManifestFile, manifest_files, read_manifest
-from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, archive_stream, index_stream
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, archive_stream, index_stream
 from lc2_backup_dagster.engines.postgres.checksums import new_checksum
 from lc2_backup_dagster.engines.postgres.increments import PREFIX, IncrementSink
 from lc2_backup_dagster.engines.postgres.member_sinks import Checked, NewFile, Sink
@@ -154,8 +153,7 @@ def _tablespace(path: str) -> tuple[int | None, str]:
 def _promised(repository: SiteRepository, found: _Found, scratch: Path) -> ManifestFile | None:
     """Return what the server's manifest says of the file; WAL is not in it."""
     copy = scratch / "backup_manifest"
-    with repository.open_stream(found.manifest, MANIFEST_STREAM) as source, copy.open("wb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
+    repository.save_stream(found.manifest, MANIFEST_STREAM, copy)
     read_manifest(copy)
     return next((each for each in manifest_files(copy) if each.path == found.name), None)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lc2_backup_dagster.engines.postgres.backup_label import BackupLabel, parse_label
-from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, TAR_STREAM, archive_stream
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, TAR_STREAM, archive_stream
 from lc2_backup_dagster.engines.postgres.increments import PAGE_BYTES
 from lc2_backup_dagster.engines.postgres.restore_base import StoredBase
 from lc2_backup_dagster.model.errors import ChainBroken, ConfigurationError

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lc2_backup_dagster.engines.files.verify import verify_files
 from lc2_backup_dagster.engines.files.workers import Limits
-from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM
 from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.operations.capture_files import file_entries

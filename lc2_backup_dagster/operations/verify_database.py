@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lc2_backup_dagster.engines.postgres.backup_manifest import MANIFEST_NAME, read_manifest
-from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, archive_stream
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, archive_stream
 from lc2_backup_dagster.engines.postgres.ports import SupportsRead
 from lc2_backup_dagster.engines.postgres.verify_tar import compare_archives
 from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
@@ -43,9 +43,7 @@ def verify_archives(
     """
     with tempfile.TemporaryDirectory(prefix="lc2-verify-", dir=scratch) as directory:
         place = Path(directory) / MANIFEST_NAME
-        with repository.open_stream(manifest, MANIFEST_STREAM) as source, place.open("wb") as target:
-            while chunk := source.read(1 << 20):
-                target.write(chunk)
+        repository.save_stream(manifest, MANIFEST_STREAM, place)
         read_manifest(place)
         prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
         return [

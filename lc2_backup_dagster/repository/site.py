@@ -1,7 +1,9 @@
 """One site's part of a repository: begin attempts, list backups, read them."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lc2_backup_dagster.clouds.keys import KeyWrapper
@@ -22,6 +24,8 @@ from lc2_backup_dagster.repository.reading import StreamReader, read_sealed
 from lc2_backup_dagster.repository.record import Initiator, Record, RecordType
 from lc2_backup_dagster.repository.wal.archive import WalArchive, first_names
 from lc2_backup_dagster.repository.wal.header import WalSigner
+
+_CHUNK_BYTES = 1 << 20
 
 
 class SiteRepository:
@@ -112,6 +116,11 @@ class SiteRepository:
             stream=manifest.stream(name),
             key_id=manifest.encryption.key_id if manifest.encryption else None,
         )
+
+    def save_stream(self, manifest: Manifest, name: str, target: Path) -> None:
+        """Write one stream of a backup into a file."""
+        with self.open_stream(manifest, name) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, _CHUNK_BYTES)
 
     def read_sealed(self, key: str, part: Part, *, key_id: str | None) -> bytes:
         """Fetch, prove and open one object written with ``Attempt.put_sealed``."""

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from lc2_backup_dagster.engines.postgres.backup_label import LABEL_NAME, parse_label
 from lc2_backup_dagster.engines.postgres.backup_manifest import MANIFEST_NAME, BackupManifest, read_manifest
 from lc2_backup_dagster.engines.postgres.base_stream import Archive, BaseStream, Tablespace, base_stream
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, archive_stream, index_stream
 from lc2_backup_dagster.engines.postgres.base_wholeness import ArchiveIndex, check_whole
 from lc2_backup_dagster.engines.postgres.physical_preflight import check_scratch
 from lc2_backup_dagster.engines.postgres.ports import Progress, Stream, WriteStream, naming_full_disk, no_progress
@@ -31,9 +32,6 @@ from lc2_backup_dagster.model.errors import IncrementRefused, IntegrityError
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.window import Moment
 
-TAR_STREAM = "base.tar"
-INDEX_STREAM = "base.index"
-MANIFEST_STREAM = MANIFEST_NAME
 _MAX_LABEL_BYTES = 1 << 20
 
 
@@ -83,16 +81,6 @@ class BaseBackup:
     def incremental(self) -> bool:
         """Whether it holds only what has changed since its parent."""
         return self.incremental_from is not None
-
-
-def archive_stream(oid: int | None) -> str:
-    """Return the stream's name of a tablespace's tar; None is the main data directory."""
-    return TAR_STREAM if oid is None else f"tablespace-{oid}.tar"
-
-
-def index_stream(oid: int | None) -> str:
-    """Return the stream's name of a tablespace's index; None is the main data directory."""
-    return INDEX_STREAM if oid is None else f"tablespace-{oid}.index"
 
 
 def capture_base_backup(

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lc2_backup_dagster.engines.postgres.account import Account, give_to, server_account
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, TAR_STREAM, archive_stream
 from lc2_backup_dagster.engines.postgres.chain_manifests import ChainManifests
 from lc2_backup_dagster.engines.postgres.delta import keep_what_is_right, remove_empty_directories
 from lc2_backup_dagster.engines.postgres.ports import Progress, SupportsRead, naming_full_disk, no_progress
@@ -42,8 +43,6 @@ from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError, Storage
 
 __all__ = ["RestoredBase", "StoredBase", "check_target_directory", "restore_base", "restore_chain"]
 
-BASE_STREAM = "base.tar"
-MANIFEST_STREAM = "backup_manifest"
 _CHUNK_BYTES = 1 << 20
 _AT_ONCE = 3
 
@@ -119,10 +118,10 @@ def restore_base(
         tar_bytes: length of the tar if known, to check free space first.
         on_progress: see there.
     """
-    sources = {BASE_STREAM: source} if manifest is None else {BASE_STREAM: source, MANIFEST_STREAM: manifest}
+    sources = {TAR_STREAM: source} if manifest is None else {TAR_STREAM: source, MANIFEST_STREAM: manifest}
     base = StoredBase(
         "the base backup",
-        {name: tar_bytes or 0 if name == BASE_STREAM else 0 for name in sources},
+        {name: tar_bytes or 0 if name == TAR_STREAM else 0 for name in sources},
         lambda name: contextlib.nullcontext(sources[name]),
     )
     return restore_chain(
@@ -271,14 +270,14 @@ class _Restoring:
 
     def run(self, on_progress: Progress) -> None:
         """Read every stream; those of different tablespaces at the same time."""
-        lanes = {BASE_STREAM: ""}
-        lanes |= {f"tablespace-{oid}.tar": f"{LINKS_FOLDER}/{oid}/" for oid in self._places}
+        lanes = {TAR_STREAM: ""}
+        lanes |= {archive_stream(oid): f"{LINKS_FOLDER}/{oid}/" for oid in self._places}
         total = sum(base.streams.get(name, 0) for base in self._chain for name in lanes)
         progress = _SharedProgress(on_progress, total or None)
         with contextlib.ExitStack() as leaving:
             leaving.callback(self.unpacking.abandon)
             if len(lanes) == 1:
-                self._lane(BASE_STREAM, "", progress)
+                self._lane(TAR_STREAM, "", progress)
                 return
             with ThreadPoolExecutor(min(_AT_ONCE, len(lanes)), thread_name_prefix="restore") as pool:
                 running = [pool.submit(self._lane, name, prefix, progress) for name, prefix in lanes.items()]

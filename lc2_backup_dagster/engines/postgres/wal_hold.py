@@ -10,13 +10,12 @@ import threading
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lc2_backup_dagster.engines.postgres.replication import identify, replication_command
 from lc2_backup_dagster.engines.postgres.server import Server, translated
 from lc2_backup_dagster.model.errors import BackupError
+from lc2_backup_dagster.repository.wal.header import Sample
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,14 +32,6 @@ POSITION_SQL = """
 _INTERVAL_SECONDS = 0.5
 # About 14 hours; older samples than these cannot be the latest before the stop position of any sane backup.
 _KEPT_SAMPLES = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Everything committed before ``time`` lies at or before the WAL position ``lsn``."""
-
-    time: datetime
-    lsn: int
 
 
 class WalHold:
@@ -102,7 +93,7 @@ class WalHold:
     def _sample(self) -> Sample:
         row = self._sampler.execute(POSITION_SQL).fetchone()
         assert row is not None
-        return Sample(row[0], row[1])
+        return Sample(lsn=row[1], time=row[0])
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import tarfile
 from pathlib import Path
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM
 from lc2_backup_dagster.engines.postgres.basebackup import BaseBackup, capture_base_backup
-from lc2_backup_dagster.engines.postgres.restore_base import MANIFEST_STREAM, StoredBase
+from lc2_backup_dagster.engines.postgres.restore_base import StoredBase
 from lc2_backup_dagster.engines.postgres.tools import find_programs
 from lc2_backup_dagster_tests.engines.postgres.collected import FileStreams
 from lc2_backup_dagster_tests.fixtures_postgres import backup_server

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from lc2_backup_dagster.demo.servers.postgres import wheel_bin_directory
 from lc2_backup_dagster.engines.postgres.account import give_to, server_account
-from lc2_backup_dagster.engines.postgres.basebackup import (
+from lc2_backup_dagster.engines.postgres.base_streams import (
     INDEX_STREAM,
     MANIFEST_STREAM,
     TAR_STREAM,
     archive_stream,
-    capture_base_backup,
     index_stream,
 )
+from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
 from lc2_backup_dagster.engines.postgres.postmaster import Postmaster
 from lc2_backup_dagster.model.errors import IntegrityError, MissingPrivilege, ServerUnavailable, ToolFailed
 from lc2_backup_dagster_tests.engines.postgres.asking import emptied, nothing_left, until

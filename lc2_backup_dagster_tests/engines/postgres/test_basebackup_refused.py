@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lc2_backup_dagster.engines.postgres.basebackup import TAR_STREAM, capture_base_backup
+from lc2_backup_dagster.engines.postgres.base_streams import TAR_STREAM
+from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
 from lc2_backup_dagster.engines.postgres.replication_wire import ReplicationWire
 from lc2_backup_dagster.model.errors import IntegrityError, ToolFailed
 from lc2_backup_dagster_tests.engines.postgres.asking import emptied, nothing_left

@@ -14,14 +14,14 @@ import pytest
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer, wheel_bin_directory
 from lc2_backup_dagster.engines.postgres.account import give_to, server_account
 from lc2_backup_dagster.engines.postgres.base_stream import base_stream
-from lc2_backup_dagster.engines.postgres.basebackup import (
+from lc2_backup_dagster.engines.postgres.base_streams import (
     INDEX_STREAM,
     MANIFEST_STREAM,
     TAR_STREAM,
     archive_stream,
-    capture_base_backup,
     index_stream,
 )
+from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
 from lc2_backup_dagster.engines.postgres.preflight import check_server
 from lc2_backup_dagster.engines.postgres.replication_wire import ReplicationWire
 from lc2_backup_dagster.model.errors import IncrementRefused, IntegrityError, ServerUnavailable

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.engines.postgres.account import give_to, server_account
-from lc2_backup_dagster.engines.postgres.basebackup import (
+from lc2_backup_dagster.engines.postgres.base_streams import (
     INDEX_STREAM,
     MANIFEST_STREAM,
     TAR_STREAM,
     archive_stream,
-    capture_base_backup,
     index_stream,
 )
+from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
 from lc2_backup_dagster.engines.postgres.dump import DUMP_STREAM, REFERENCES_STREAM, capture_dump
 from lc2_backup_dagster.engines.postgres.restore_dump import restore_dump
 from lc2_backup_dagster.engines.postgres.tools import find_tools

@@ -6,7 +6,8 @@ import tarfile
 
 import pytest
 
-from lc2_backup_dagster.engines.postgres.basebackup import MANIFEST_STREAM, TAR_STREAM, capture_base_backup
+from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, TAR_STREAM
+from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
 from lc2_backup_dagster.engines.postgres.restore_base import StoredBase, restore_base, restore_chain
 from lc2_backup_dagster.engines.postgres.settled import recover_at_first_start, settle
 from lc2_backup_dagster.engines.postgres.verify_base import verify_directory
