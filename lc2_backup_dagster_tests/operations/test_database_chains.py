@@ -10,6 +10,7 @@ from lc2_backup_dagster.repository.layout import backup_prefix
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.fixtures_chains import ChainSite, prepare_ledger
+from lc2_backup_dagster_tests.operations.tiny_site import until
 
 FULL, INCREMENTAL = BackupKind.FULL, BackupKind.INCREMENTAL
 
@@ -119,11 +120,21 @@ def summaries_told(request, summarizing: PostgresServer):
     summarizing.execute(statement.format("GRANT", "TO"), database="ledger")
 
 
+def _summarized(site: ChainSite) -> bool:
+    with site.postgres.server().connect() as connection:
+        answer = connection.execute(
+            "SELECT (SELECT max(end_lsn) FROM pg_available_wal_summaries()) >= redo_lsn FROM pg_control_checkpoint()"
+        ).fetchone()
+    return answer == (True,)
+
+
 def test_a_chain_whose_summaries_are_gone_ends_in_a_full_backup_of_the_same_run(
     chain_site: ChainSite, summaries_told: bool
 ):
     first = chain_site.capture()
     chain_site.postgres.execute("SELECT pg_switch_wal()", "CHECKPOINT")
+    # What is summarized only after the files were removed would be there all the same.
+    until(lambda: _summarized(chain_site), what="the server has summarized what it has")
     removed = [path.unlink() for path in (chain_site.postgres.data_directory / "pg_wal/summaries").iterdir()]
     assert removed
     second = chain_site.capture()
