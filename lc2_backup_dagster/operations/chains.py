@@ -6,9 +6,11 @@ A chain is told from the log alone. Whether its objects are still there is asked
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ChainBroken
+from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import BackupKind
 from lc2_backup_dagster.repository.history import CommittedBackup
 
@@ -74,6 +76,12 @@ def chain_of(backup: CommittedBackup, kept: Mapping[str, CommittedBackup]) -> Ch
             )
         members.append(parent)
     return Chain(tuple(reversed(members)))
+
+
+def position_of(summary: Mapping[str, Any]) -> Lsn | None:
+    """Return the position that a database backup's summary tells, or None where it tells none."""
+    timeline, lsn = summary.get("timeline"), summary.get("lsn")
+    return Lsn.parse(lsn, timeline=timeline) if isinstance(timeline, int) and isinstance(lsn, str) else None
 
 
 def by_id(backups: Iterable[CommittedBackup]) -> dict[str, CommittedBackup]:

@@ -6,6 +6,7 @@ A target that cannot be reached exactly is refused here, before anything is writ
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from lc2_backup_dagster.model.clock import from_text, to_text
 from lc2_backup_dagster.model.errors import (
@@ -18,9 +19,9 @@ from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE, RecoveryTarget
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.operations.chains import Chain, by_id, chain_of, is_copy
-from lc2_backup_dagster.operations.physical_reach import restorable_moments, usual_timeline
+from lc2_backup_dagster.operations.physical_reach import production_path, restorable_moments, usual_timeline
 from lc2_backup_dagster.operations.timeline_forks import Fork, first_behind, forks_of, time_before
-from lc2_backup_dagster.operations.wal_coverage import WalCoverage, latest_path, wal_coverage
+from lc2_backup_dagster.operations.wal_coverage import WalCoverage, wal_coverage
 from lc2_backup_dagster.operations.windows import nearest
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
@@ -78,8 +79,14 @@ def choose_start(repository: SiteRepository, target: RecoveryTarget, *, backup_i
         # Of two backups that close together the older one is surely before the target.
         candidates.sort(key=lambda each: not _surely_before(each, target))
     broken: list[str] = []
+
+    @cache
+    def in_production(cluster: str) -> int | None:
+        path = production_path(repository, cluster)
+        return path.timeline if path else None
+
     for copy in candidates:
-        wanted = target.timeline or _usual_timeline(repository, copy, copies)
+        wanted = target.timeline or in_production(str(copy.summary["system_identifier"]))
         try:
             return _starting(repository, copy, target, timeline=wanted)
         except _NotOnTheWay:
@@ -217,15 +224,6 @@ def _may_lie_on(fork: Fork, moment: datetime, copy: CommittedBackup, coverage: W
         return False
     first = first_behind(coverage, fork.at.value, segment_bytes=segment_bytes)
     return first is None or moment < first.time
-
-
-def _usual_timeline(repository: SiteRepository, copy: CommittedBackup, copies: list[CommittedBackup]) -> int | None:
-    """Return the timeline that is in production as far as anything tells: of the newest base, or behind it."""
-    system = str(copy.summary["system_identifier"])
-    newest = next(each for each in reversed(copies) if str(each.summary["system_identifier"]) == system)
-    position = Lsn.parse(newest.summary["lsn"], timeline=int(newest.summary["timeline"]))
-    archive = repository.wal(system)
-    return latest_path(position, archive.timelines(), archive.history).timeline
 
 
 def _unreachable(repository: SiteRepository, target: RecoveryTarget, reason: str) -> TargetUnreachable:

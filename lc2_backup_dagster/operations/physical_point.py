@@ -7,14 +7,13 @@ from typing import Any
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.chains import is_copy
-from lc2_backup_dagster.operations.physical_reach import coverage_behind, needed_segments
+from lc2_backup_dagster.operations.archive_catching_up import caught_up
+from lc2_backup_dagster.operations.chains import is_copy, position_of
+from lc2_backup_dagster.operations.physical_reach import coverage_behind, needed_segments, wal_range
 from lc2_backup_dagster.operations.site_context import WalSettings
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.site import SiteRepository
-
-_PATIENCE_SECONDS = 10
 
 
 def physical_point(
@@ -48,22 +47,14 @@ def physical_point(
     if settings is None:
         reason = "no WAL is archived for this site, so nothing leads from a base backup to the moment; restore the dump"
         return {**told, "reason": reason}
-    _wait_for(repository, base, moment, settings, sleep)
+    caught_up(repository.wal(str(base.summary.get("system_identifier"))), moment, settings, sleep=sleep)
     coverage = coverage_behind(repository, base)
     if coverage is None or coverage.end.timeline != moment.timeline or coverage.end < moment:
         end = f"{coverage.end} on timeline {coverage.end.timeline}" if coverage else "nowhere"
         gap = f" (segment {coverage.gap} is missing)" if coverage and coverage.gap else ""
         return {**told, "reason": f"archived WAL behind {base.backup_id} reaches {end}{gap} only; restore the dump"}
     names = needed_segments(coverage, moment, segment_bytes=base.summary["wal_segment_bytes"])
-    told["wal"] = {
-        "from_lsn": str(coverage.start),
-        "from_timeline": coverage.start.timeline,
-        "to_lsn": str(moment),
-        "to_timeline": moment.timeline,
-        "segments": len(names),
-        "first_segment": names[0] if names else None,
-        "last_segment": names[-1] if names else None,
-    }
+    told["wal"] = wal_range(coverage.start, moment, names)
     reason = f"{base.backup_id} and {len(names)} archived WAL segments reach the moment at {moment}"
     return {**told, "reaches_moment": True, "reason": reason}
 
@@ -83,22 +74,7 @@ def _base_before(repository: SiteRepository, dump: Manifest) -> CommittedBackup 
 
 def _ends_behind(base: CommittedBackup, dump: Manifest) -> bool:
     """Tell whether a base ends behind a dump's position on the same timeline; clocks may say otherwise."""
-    timeline, lsn = base.summary.get("timeline"), base.summary.get("lsn")
-    if not dump.moment.lsn or not timeline or not lsn or timeline != dump.moment.timeline:
+    end, moment = position_of(base.summary), dump.moment
+    if end is None or not moment.lsn or end.timeline != moment.timeline:
         return False
-    return Lsn.parse(lsn, timeline=timeline) > Lsn.parse(dump.moment.lsn, timeline=timeline)
-
-
-def _wait_for(
-    repository: SiteRepository,
-    base: CommittedBackup,
-    moment: Lsn,
-    settings: WalSettings,
-    sleep: Callable[[float], None],
-) -> None:
-    archive = repository.wal(str(base.summary.get("system_identifier")))
-    for _ in range(3 * settings.partial_seconds + _PATIENCE_SECONDS):
-        position = archive.position()
-        if position is None or (position.timeline, position.sample.lsn) >= (moment.timeline, moment.value):
-            return
-        sleep(1.0)
+    return end > Lsn.parse(moment.lsn, timeline=end.timeline)

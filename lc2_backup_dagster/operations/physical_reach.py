@@ -10,12 +10,13 @@ from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Moment, Window
 from lc2_backup_dagster.operations.chain_objects import look_at_chain
-from lc2_backup_dagster.operations.chains import is_copy
+from lc2_backup_dagster.operations.chains import is_copy, position_of
 from lc2_backup_dagster.operations.timeline_forks import first_behind, time_before
 from lc2_backup_dagster.operations.wal_coverage import WalCoverage, latest_path, reaches, wal_coverage
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
 from lc2_backup_dagster.repository.wal.names import parse_segment
+from lc2_backup_dagster.repository.wal.timelines import TimelinePath
 
 _MOMENT = timedelta(microseconds=1)
 
@@ -42,9 +43,17 @@ def coverage_behind(repository: SiteRepository, base: CommittedBackup) -> WalCov
 
 def coverage_after(repository: SiteRepository, summary: Mapping[str, Any]) -> WalCoverage | None:
     """Return what is archived behind the position that a base's summary tells, or None where it tells none."""
+    start = position_of(summary)
+    return None if start is None else coverage_from(repository, summary, start)
+
+
+def coverage_from(repository: SiteRepository, summary: Mapping[str, Any], start: Lsn) -> WalCoverage | None:
+    """Return what is archived behind a position of a base's cluster, along the usual timeline.
+
+    None for a base that does not tell what is needed for that.
+    """
     cluster, segment_bytes = summary.get("system_identifier"), summary.get("wal_segment_bytes")
-    start = _position(summary)
-    if not isinstance(segment_bytes, int) or start is None or not cluster:
+    if not isinstance(segment_bytes, int) or not cluster:
         return None
     return wal_coverage(
         repository,
@@ -56,25 +65,33 @@ def coverage_after(repository: SiteRepository, summary: Mapping[str, Any]) -> Wa
 
 
 def usual_timeline(repository: SiteRepository, cluster: str, start: Lsn) -> int | None:
-    """Return the timeline to follow from a position when nobody names one; None for the newest behind it.
+    """Return the timeline to follow from a position when nobody names one; None for the newest behind it."""
+    newest = _newest_position(repository, cluster)
+    if newest is None or newest == start:
+        return None
+    path = _latest_from(repository, cluster, newest)
+    return path.timeline if path.holds(start.timeline, start.value) else None
+
+
+def production_path(repository: SiteRepository, cluster: str) -> TimelinePath | None:
+    """Return the way to the timeline that is in production as far as anything tells, or None where no base tells it.
 
     It is the one of the newest base, or the newest that descends from that base: what is backed up is in production,
     whatever number a promoted copy has given itself.
     """
-    newest = next(
-        (each for each in reversed(_bases(repository)) if str(each.summary.get("system_identifier")) == cluster), None
-    )
-    position = _position(newest.summary) if newest else None
-    if position is None or position == start:
-        return None
+    newest = _newest_position(repository, cluster)
+    return None if newest is None else _latest_from(repository, cluster, newest)
+
+
+def _latest_from(repository: SiteRepository, cluster: str, position: Lsn) -> TimelinePath:
     archive = repository.wal(cluster)
-    path = latest_path(position, archive.timelines(), archive.history)
-    return path.timeline if path.holds(start.timeline, start.value) else None
+    return latest_path(position, archive.timelines(), archive.history)
 
 
-def _position(summary: Mapping[str, Any]) -> Lsn | None:
-    timeline, lsn = summary.get("timeline"), summary.get("lsn")
-    return Lsn.parse(str(lsn), timeline=timeline) if isinstance(timeline, int) and lsn else None
+def _newest_position(repository: SiteRepository, cluster: str) -> Lsn | None:
+    own = (each for each in reversed(_bases(repository)) if str(each.summary.get("system_identifier")) == cluster)
+    newest = next(own, None)
+    return position_of(newest.summary) if newest else None
 
 
 def reach_over(base: CommittedBackup, coverage: WalCoverage, window: Window) -> Reach | None:
@@ -93,6 +110,19 @@ def needed_segments(coverage: WalCoverage, until: Lsn, *, segment_bytes: int) ->
         return timeline < until.timeline or begins < until.value
 
     return [name for name in dict.fromkeys(names) if is_needed(name)]
+
+
+def wal_range(start: Lsn, until: Lsn, names: Sequence[str]) -> dict[str, Any]:
+    """Return what a manifest says of the WAL that recovery reads between two positions; JSON values."""
+    return {
+        "from_lsn": str(start),
+        "from_timeline": start.timeline,
+        "to_lsn": str(until),
+        "to_timeline": until.timeline,
+        "segments": len(names),
+        "first_segment": names[0] if names else None,
+        "last_segment": names[-1] if names else None,
+    }
 
 
 def latest_reach(repository: SiteRepository, window: Window) -> Reach | None:

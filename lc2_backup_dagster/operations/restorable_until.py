@@ -13,9 +13,10 @@ from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import BackupError, IntegrityError, RecoveryPointNotFound
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.chains import is_copy
+from lc2_backup_dagster.operations.chains import is_copy, position_of
+from lc2_backup_dagster.operations.physical_reach import coverage_from
 from lc2_backup_dagster.operations.site_context import DatabaseAccess, SiteContext
-from lc2_backup_dagster.operations.wal_coverage import WalCoverage, wal_coverage
+from lc2_backup_dagster.operations.wal_coverage import WalCoverage
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
 
@@ -90,7 +91,7 @@ def measure_restorable(
     coverage, before = _follow(repository, base, proven)
     if coverage is None or coverage.until is None or coverage.until <= taken:
         # Nothing behind the base is archived yet: the base itself is what there is.
-        lsn = _position(base)
+        lsn = position_of(base.summary)
         gap = coverage.gap if coverage else None
         return Restorable(base.backup_id, taken, lsn, 0, _lag(now, taken), gap, slot, problem, None)
     segments = before + len(coverage.segments)
@@ -109,31 +110,17 @@ def measure_restorable(
 
 def _follow(repository: SiteRepository, base: CommittedBackup, proven: Proven | None) -> tuple[WalCoverage | None, int]:
     """Return WAL from the proven position on, if it leads further, else from the base; and segments before it."""
-    start, segment_bytes = _position(base), base.summary.get("wal_segment_bytes")
-    if start is None or not isinstance(segment_bytes, int):
+    start = position_of(base.summary)
+    if start is None:
         return None, 0
-
-    def coverage_from(position: Lsn) -> WalCoverage:
-        return wal_coverage(
-            repository,
-            system_identifier=str(base.summary["system_identifier"]),
-            start=position,
-            segment_bytes=segment_bytes,
-        )
-
     if proven is not None and proven.base == base.backup_id:
         try:
-            further = coverage_from(proven.lsn)
+            further = coverage_from(repository, base.summary, proven.lsn)
         except IntegrityError:
             further = None  # the look from the base says what is wrong
         if further is not None and further.until is not None and further.until > proven.until:
             return further, proven.segments
-    return coverage_from(start), 0
-
-
-def _position(base: CommittedBackup) -> Lsn | None:
-    lsn, timeline = base.summary.get("lsn"), base.summary.get("timeline")
-    return Lsn.parse(lsn, timeline=timeline) if isinstance(lsn, str) and isinstance(timeline, int) else None
+    return coverage_from(repository, base.summary, start), 0
 
 
 def _ask(access: DatabaseAccess, clock: Callable[[], datetime]) -> tuple[datetime, SlotHealth | None, str | None]:

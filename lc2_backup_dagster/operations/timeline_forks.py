@@ -10,7 +10,7 @@ from datetime import datetime
 
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.operations.wal_coverage import WalCoverage
-from lc2_backup_dagster.repository.wal.archive import WalArchive
+from lc2_backup_dagster.repository.wal.archive import StoredTimeline, WalArchive
 from lc2_backup_dagster.repository.wal.header import Sample
 from lc2_backup_dagster.repository.wal.names import parse_segment, segment_name, segment_start
 from lc2_backup_dagster.repository.wal.timelines import Leg, TimelinePath, timeline_path
@@ -63,8 +63,10 @@ def forks_of(coverage: WalCoverage, *, segment_bytes: int) -> Iterator[Fork]:
 
 def time_before(coverage: WalCoverage, at: Lsn, *, segment_bytes: int) -> datetime | None:
     """Return the time of the last sample at or before a fork, or None when nothing tells."""
-    shared = segment_name(at.timeline, at.value, segment_bytes)
-    last = max(_of_segment(coverage.archive, shared, at.value, segment_bytes), key=_place, default=None)
+    archive, begin = coverage.archive, segment_start(at.value, segment_bytes)
+    stored = archive.stored_from(at.timeline, begin, segment_bytes=segment_bytes)
+    shared = _of_segment(archive, stored, segment_name(at.timeline, begin, segment_bytes))
+    last = max((each for each in shared if each.lsn <= at.value), key=_place, default=None)
     if last is not None:
         return last.time
     for name in reversed(coverage.segments):
@@ -106,15 +108,11 @@ def _parting(way: TimelinePath, other: TimelinePath) -> Lsn | None:
 
 def _behind(archive: WalArchive, timeline: int, fork: int, segment_bytes: int) -> tuple[bool, datetime | None]:
     """Tell whether a timeline has WAL behind a fork, and the last time known of it."""
-    begin = segment_start(fork, segment_bytes)
-    before = begin - segment_bytes
-    stored = archive.stored(
-        timeline, start_after=segment_name(timeline, before, segment_bytes) if before >= 0 else None
-    )
+    stored = archive.stored_from(timeline, segment_start(fork, segment_bytes), segment_bytes=segment_bytes)
     names = sorted({each.name for each in (*stored.segments, *stored.partials)}, reverse=True)
     known = []
     for name in names[:_HEADERS_LOOKED_AT]:
-        known = [each for each in _of_segment(archive, name, None, segment_bytes) if each.lsn > fork]
+        known = [each for each in _of_segment(archive, stored, name) if each.lsn > fork]
         if known:
             break
     position = archive.position()
@@ -124,20 +122,12 @@ def _behind(archive: WalArchive, timeline: int, fork: int, segment_bytes: int) -
     return bool(known) or later, max((each.time for each in known), default=None)
 
 
-def _of_segment(archive: WalArchive, name: str, until: int | None, segment_bytes: int) -> list[Sample]:
-    """Return what was observed within a segment, whole or begun, of which a listing knows."""
-    timeline, begins = parse_segment(name, segment_bytes)
-    before = begins - segment_bytes
-    after = segment_name(timeline, before, segment_bytes) if before >= 0 else None
-    stored = archive.stored(timeline, start_after=after)
-    found: list[Sample] = []
+def _of_segment(archive: WalArchive, stored: StoredTimeline, name: str) -> list[Sample]:
+    """Return what was observed within a segment, whole or begun, of a listing."""
     if any(each.name == name for each in stored.segments):
-        found += archive.header(name).samples
-    else:
-        for each in stored.partials:
-            if each.name == name:
-                found += archive.partial_header(name, each.end_lsn).samples
-    return [each for each in found if until is None or each.lsn <= until]
+        return list(archive.header(name).samples)
+    ends = [each.end_lsn for each in stored.partials if each.name == name]
+    return [sample for end in ends for sample in archive.partial_header(name, end).samples]
 
 
 def _place(sample: Sample) -> tuple[int, datetime]:

@@ -11,10 +11,10 @@ from datetime import datetime
 from lc2_backup_dagster.model.errors import ChainBroken
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.repository.site import SiteRepository
-from lc2_backup_dagster.repository.wal.archive import StoredTimeline, WalArchive
+from lc2_backup_dagster.repository.wal.archive import WalArchive
 from lc2_backup_dagster.repository.wal.contiguous import Reach, contiguous
 from lc2_backup_dagster.repository.wal.header import Position, Sample
-from lc2_backup_dagster.repository.wal.names import parse_segment, segment_name, segment_start
+from lc2_backup_dagster.repository.wal.names import parse_segment, segment_start
 from lc2_backup_dagster.repository.wal.timelines import TimelinePath, timeline_path
 
 
@@ -72,7 +72,7 @@ def wal_coverage(
     path = _path(archive, start, timeline)
     begin = segment_start(start.value, segment_bytes)
     listings = {
-        leg.timeline: _listing(archive, leg.timeline, begin, segment_bytes)
+        leg.timeline: archive.stored_from(leg.timeline, begin, segment_bytes=segment_bytes)
         for leg in path.legs
         if leg.left_at is None or leg.left_at > begin
     }
@@ -149,12 +149,6 @@ def _path(archive: WalArchive, start: Lsn, timeline: int | None) -> TimelinePath
             timeline=timeline,
         )
     return path
-
-
-def _listing(archive: WalArchive, timeline: int, begin: int, segment_bytes: int) -> StoredTimeline:
-    # What lies before the first needed segment is of no interest; that one itself must be listed.
-    before = begin - segment_bytes
-    return archive.stored(timeline, start_after=segment_name(timeline, before, segment_bytes) if before >= 0 else None)
 
 
 def _believed(position: Position | None, path: TimelinePath, reach: Reach) -> Position | None:

@@ -6,18 +6,17 @@ from typing import Any
 
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import BackupKind, Component
+from lc2_backup_dagster.operations.archive_catching_up import caught_up
 from lc2_backup_dagster.operations.capture_frame import CaptureFrame
 from lc2_backup_dagster.operations.captured import Captured
-from lc2_backup_dagster.operations.chains import by_id, chain_of
+from lc2_backup_dagster.operations.chains import by_id, chain_of, position_of
 from lc2_backup_dagster.operations.choose_strategy import ArchivedWal, ServerState
-from lc2_backup_dagster.operations.physical_reach import Reach, coverage_behind, needed_segments
+from lc2_backup_dagster.operations.physical_reach import Reach, coverage_behind, needed_segments, wal_range
 from lc2_backup_dagster.operations.site_context import WalSettings
 from lc2_backup_dagster.repository.attempt import ManifestDraft
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
-
-_PATIENCE_SECONDS = 10
 
 
 def archived_wal(
@@ -33,15 +32,8 @@ def archived_wal(
     Waits as long as the receiver may hold back WAL, and a little longer; then takes what there is.
     """
     archive = repository.wal(server.system_identifier)
-    rounds = 3 * settings.partial_seconds + _PATIENCE_SECONDS
-    for _ in range(rounds):
-        position = archive.position()
-        if position is None:
-            return "no WAL of this server has arrived in the repository; does wal-receive run?"
-        has_arrived = (position.timeline, position.sample.lsn) >= (server.written.timeline, server.written.value)
-        if position.sample.time >= server.asked_at and has_arrived:
-            break
-        sleep(1.0)
+    if caught_up(archive, server.written, settings, at=server.asked_at, sleep=sleep) is None:
+        return "no WAL of this server has arrived in the repository; does wal-receive run?"
     coverage = coverage_behind(repository, base)
     if coverage is None:
         return f"{base.backup_id} does not tell its positions"
@@ -100,27 +92,23 @@ _OF_THE_BASE = ("server_version", "system_identifier", "wal_segment_bytes")
 
 
 def _wal_details(reach: Reach, base: CommittedBackup) -> dict[str, Any]:
-    moment, start = reach.moment, Lsn.parse(base.summary["lsn"], timeline=base.summary["timeline"])
-    told: dict[str, Any] = {
-        "from_lsn": str(start),
-        "from_timeline": start.timeline,
-        "to_lsn": moment.lsn,
-        "to_timeline": moment.timeline,
-    }
-    names = promised_segments(reach)
+    start, until = position_of(base.summary), _until(reach)
+    assert start is not None
     return {
-        **told,
+        **wal_range(start, until, promised_segments(reach)),
         "timelines": [list(leg) for leg in reach.coverage.timelines] if reach.coverage else [[start.timeline, None]],
-        "segments": len(names),
-        "first_segment": names[0] if names else None,
-        "last_segment": names[-1] if names else None,
     }
+
+
+def _until(reach: Reach) -> Lsn:
+    moment = reach.moment
+    assert moment.lsn is not None
+    assert moment.timeline is not None
+    return Lsn.parse(moment.lsn, timeline=moment.timeline)
 
 
 def promised_segments(reach: Reach) -> list[str]:
     """Return the names of the segments, the last partial one included, that the promise needs, in replay order."""
-    coverage, moment = reach.coverage, reach.moment
-    if coverage is None or moment.lsn is None or moment.timeline is None:
+    if reach.coverage is None:
         return []
-    until = Lsn.parse(moment.lsn, timeline=moment.timeline)
-    return needed_segments(coverage, until, segment_bytes=reach.base.summary["wal_segment_bytes"])
+    return needed_segments(reach.coverage, _until(reach), segment_bytes=reach.base.summary["wal_segment_bytes"])

@@ -32,8 +32,7 @@ class StoredBeginnings:
     def __init__(self, archive: WalArchive, *, timeline: int, start: int, segment_bytes: int) -> None:
         self._archive = archive
         self._segment_bytes = segment_bytes
-        after = segment_name(timeline, start - segment_bytes, segment_bytes) if start >= segment_bytes else None
-        stored = archive.stored(timeline, start_after=after)
+        stored = archive.stored_from(timeline, start, segment_bytes=segment_bytes)
         self._whole = {each.name for each in stored.segments}
         self._ends: dict[str, list[int]] = {}
         for each in stored.partials:

@@ -167,11 +167,8 @@ class WalStream:
         self._deadline = time.monotonic() + _ANSWER_SECONDS
         try:
             if not refused:
-                self._wire.put(())
-                while self._wire.message() is not None:
-                    continue
-            while self._wire.result() is not None:
-                continue
+                self._end()
+            self._skip_results()
         except psycopg.Error as error:
             raise self._refusal(error) from error
 
@@ -181,13 +178,19 @@ class WalStream:
 
         self._deadline = time.monotonic() + _END_SECONDS
         try:
-            self._wire.put(())
-            while self._wire.message() is not None:
-                continue
-            while self._wire.result() is not None:
-                continue
+            self._end()
+            self._skip_results()
         except (psycopg.Error, BackupError):
             return  # what it did not hear it will ask for again: nothing is lost by that
+
+    def _end(self) -> None:
+        self._wire.put(())
+        while self._wire.message() is not None:
+            continue
+
+    def _skip_results(self) -> None:
+        while self._wire.result() is not None:
+            continue
 
     def _ask(self, command: str) -> list[list[str | None]]:
         import psycopg
@@ -196,8 +199,7 @@ class WalStream:
         try:
             self._wire.send(command)
             rows = self._wire.rows()
-            while self._wire.result() is not None:
-                continue
+            self._skip_results()
         except psycopg.Error as error:
             # The rest of an answer would be taken for that of the next command.
             while self._pgconn.status == 0 and self._wire.result() is not None:

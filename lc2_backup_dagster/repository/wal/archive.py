@@ -32,7 +32,7 @@ from lc2_backup_dagster.repository.wal.header import (
     WalSigner,
     split_object,
 )
-from lc2_backup_dagster.repository.wal.names import is_segment_name, is_timeline, lsn_text, lsn_value
+from lc2_backup_dagster.repository.wal.names import is_segment_name, is_timeline, lsn_text, lsn_value, segment_name
 from lc2_backup_dagster.repository.wal.upload import WalUpload, open_sealed
 
 _PARTIAL = re.compile(r"([0-9A-F]{24})\.partial/([0-9A-F]{16})")
@@ -154,6 +154,11 @@ class WalArchive:
             elif match := _PARTIAL.fullmatch(name):
                 partials.append(StoredPartial(match[1], int(match[2], 16)))
         return StoredTimeline(tuple(sorted(segments)), tuple(sorted(partials)))
+
+    def stored_from(self, timeline: int, begin: int, *, segment_bytes: int) -> StoredTimeline:
+        """List one timeline from the segment on that begins at a position."""
+        before = begin - segment_bytes
+        return self.stored(timeline, start_after=segment_name(timeline, before, segment_bytes) if before >= 0 else None)
 
     def segments(self, timeline: int) -> Iterator[StoredSegment]:
         """Yield the whole segments of a timeline in order."""
