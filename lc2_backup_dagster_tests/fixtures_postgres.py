@@ -6,6 +6,7 @@ plugin's session fixtures exist once, imported ones once per importing file.
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,6 +81,14 @@ def postgres_of(
             return started[major]
 
         yield of
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that the account of PostgreSQL servers can enter and write, also when the tests run as root."""
+    with tempfile.TemporaryDirectory(prefix="lc2-test-", dir="/tmp") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
 
 
 @pytest.fixture

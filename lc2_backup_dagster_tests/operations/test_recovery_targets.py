@@ -1,6 +1,5 @@
 """Recovery ends exactly at its target or fails: by time, position, name, transaction, across timelines (L-14, L-15)."""
 
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,14 +49,6 @@ def history(tmp_path_factory):
         yield recorded
     finally:
         server.remove()
-
-
-@pytest.fixture
-def place():
-    """A folder that the account of PostgreSQL servers can enter, also when the tests run as root."""
-    with tempfile.TemporaryDirectory(prefix="lc2-test-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def rows_of(directory: Path) -> list[int]:

@@ -1,8 +1,5 @@
 """A base backup becomes a server again: in a new directory, started and asked; never over anything."""
 
-import tempfile
-from pathlib import Path
-
 import pytest
 
 from lc2_backup_dagster.engines.postgres.scratch_server import start_and_ask
@@ -11,14 +8,6 @@ from lc2_backup_dagster.operations.restore_server import facts, plan_server_rest
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.tiny_site import picture_of
-
-
-@pytest.fixture
-def place():
-    """A folder that the account of PostgreSQL servers can enter, also when the tests run as root."""
-    with tempfile.TemporaryDirectory(prefix="lc2-test-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A restored server goes on along a timeline of its own, and nothing but the asked recovery happens to it."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,14 +46,6 @@ def history(tmp_path_factory):
         yield recorded
     finally:
         server.remove()
-
-
-@pytest.fixture
-def place():
-    """A folder that the account of PostgreSQL servers can enter, also when the tests run as root."""
-    with tempfile.TemporaryDirectory(prefix="lc2-test-", dir="/tmp") as folder:
-        Path(folder).chmod(0o777)
-        yield Path(folder)
 
 
 def as_it_is(history: RecordedHistory, data: Path) -> Postmaster:

@@ -2,12 +2,10 @@
 
 import json
 import tarfile
-import tempfile
 import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -33,14 +31,6 @@ from lc2_backup_dagster_tests.fixtures_postgres import backup_server, start_serv
 
 FILL = "CREATE TABLE t AS SELECT i, md5(i::text) AS v FROM generate_series(1, 40000) i"
 CONTENT = "SELECT count(*), sum(i), md5(string_agg(v, '' ORDER BY i)) FROM t"
-
-
-@pytest.fixture
-def place():
-    """A directory that the server's account can reach; pytest's own are private to us."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        Path(name).chmod(0o777)
-        yield Path(name)
 
 
 @pytest.fixture

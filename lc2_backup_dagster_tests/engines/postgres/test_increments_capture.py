@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,14 +30,6 @@ from lc2_backup_dagster_tests.engines.postgres.unpacked import run_program, runn
 from lc2_backup_dagster_tests.fixtures_postgres import backup_server, start_server
 
 FILL = "SELECT i, md5(i::text) AS v FROM generate_series(1, {}) i"
-
-
-@pytest.fixture
-def place():
-    """A directory that the server's account can reach; pytest's own are private to us."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 @pytest.fixture(scope="module", params=[17, 18])

@@ -5,7 +5,6 @@ import io
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,14 +75,6 @@ def history(request, tmp_path_factory):
         yield chain, truth
     finally:
         server.remove()
-
-
-@pytest.fixture
-def place():
-    """A folder that the account of PostgreSQL servers can enter, also when the tests run as root."""
-    with tempfile.TemporaryDirectory(prefix="lc2-test-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def restored(chain: BackupChain, place: Path, *numbers: int, **options):

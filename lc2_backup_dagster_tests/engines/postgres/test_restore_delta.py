@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -45,14 +44,6 @@ def chain(tmp_path_factory):
         yield made
     finally:
         server.remove()
-
-
-@pytest.fixture
-def place():
-    """A folder that the account of PostgreSQL servers can enter, also when the tests run as root."""
-    with tempfile.TemporaryDirectory(prefix="lc2-test-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def restored(chain, place, *numbers, **options):

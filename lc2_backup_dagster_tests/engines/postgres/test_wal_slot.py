@@ -2,7 +2,6 @@
 
 import pytest
 
-from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.engines.postgres.wal_slot import SlotHealth, alarms, read_slot
 from lc2_backup_dagster.model.errors import ComponentBusy, ConfigurationError, SlotLost
 from lc2_backup_dagster.repository.wal.contiguous import contiguous
@@ -11,7 +10,6 @@ from lc2_backup_dagster_tests.engines.postgres.receiving import (
     SEGMENT,
     SLOT,
     Receiving,
-    a_wal_repository,
     archive_of,
     archived_until,
     asked,
@@ -22,20 +20,7 @@ from lc2_backup_dagster_tests.engines.postgres.receiving import (
     wait_for,
     write,
 )
-from lc2_backup_dagster_tests.fixtures_postgres import backup_server, start_server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = start_server(tmp_path_factory.mktemp("slots"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def repository(tmp_path, server):
-    yield a_wal_repository(DirectoryStore(tmp_path / "repository", create=True))
-    drop_slot(server)
+from lc2_backup_dagster_tests.fixtures_postgres import backup_server
 
 
 def test_a_second_receiver_is_refused_and_told_who_is_there(server, repository):

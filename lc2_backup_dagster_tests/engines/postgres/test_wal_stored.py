@@ -18,7 +18,6 @@ from lc2_backup_dagster_tests.engines.postgres.receiving import (
     a_wal_repository,
     archive_of,
     confirmed,
-    drop_slot,
     flushed,
     receiving,
     wait_for,
@@ -126,12 +125,6 @@ def server(tmp_path_factory):
     server.execute("ALTER SYSTEM SET wal_keep_size = '1GB'", "SELECT pg_reload_conf()")
     yield server
     server.remove()
-
-
-@pytest.fixture
-def repository(tmp_path, server):
-    yield a_wal_repository(DirectoryStore(tmp_path / "repository", create=True))
-    drop_slot(server)
 
 
 def test_a_server_whose_last_whole_segment_is_another_is_refused_before_it_is_told_anything(

@@ -2,35 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.engines.postgres.wal_samples import without_page_header
 from lc2_backup_dagster_tests.engines.postgres.receiving import (
     SEGMENT,
-    a_wal_repository,
     archive_of,
     confirmed,
-    drop_slot,
     flushed,
     receiving,
     wait_for,
     write,
 )
-from lc2_backup_dagster_tests.fixtures_postgres import start_server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = start_server(tmp_path_factory.mktemp("times"))
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def repository(tmp_path, server):
-    yield a_wal_repository(DirectoryStore(tmp_path / "repository", create=True))
-    drop_slot(server)
 
 
 def test_on_an_idle_server_the_stated_time_goes_on(server, repository):
