@@ -10,7 +10,7 @@ from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
 from lc2_backup_dagster.model.lsn import Lsn
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.operations.chains import Chain, by_id, chain_of
-from lc2_backup_dagster.operations.wal_coverage import wal_coverage
+from lc2_backup_dagster.operations.wal_coverage import WalCoverage, wal_coverage
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
@@ -79,25 +79,39 @@ def look_at_members(repository: SiteRepository, chain: Chain) -> ChainState:
         losses += _lost_parts(repository, manifest)
         if member.kind is BackupKind.WAL:
             segments += manifest.details["wal"]["segments"]
-            losses += lost_wal(repository, manifest)
+            try:
+                losses += lost_wal(manifest, *promised_wal(repository, manifest))
+            except ChainBroken as error:
+                losses.append(no_way(manifest, error))
     return ChainState(chain.members, objects, segments, tuple(losses))
 
 
-def lost_wal(repository: SiteRepository, manifest: Manifest) -> Iterator[ChainLoss]:
-    """Yield what is missing of the archived WAL that a backup of kind ``wal`` promises (L-18)."""
+def promised_wal(repository: SiteRepository, manifest: Manifest) -> tuple[Lsn, WalCoverage]:
+    """Return the position that a backup of kind ``wal`` promises, and what is archived on the way there.
+
+    Raises:
+        ChainBroken: no way leads to the promised timeline any more.
+    """
     told = manifest.details["wal"]
     promised = Lsn.parse(told["to_lsn"], timeline=told["to_timeline"])
-    try:
-        coverage = wal_coverage(
-            repository,
-            system_identifier=manifest.details["system_identifier"],
-            start=Lsn.parse(told["from_lsn"], timeline=told["from_timeline"]),
-            segment_bytes=manifest.details["wal_segment_bytes"],
-            timeline=promised.timeline,
-        )
-    except ChainBroken as error:
-        yield ChainLoss(manifest.backup_id, f"history of timeline {promised.timeline}", error.message)
-        return
+    coverage = wal_coverage(
+        repository,
+        system_identifier=manifest.details["system_identifier"],
+        start=Lsn.parse(told["from_lsn"], timeline=told["from_timeline"]),
+        segment_bytes=manifest.details["wal_segment_bytes"],
+        timeline=promised.timeline,
+    )
+    return promised, coverage
+
+
+def no_way(manifest: Manifest, error: ChainBroken) -> ChainLoss:
+    """Return the loss of the way to a promised timeline."""
+    timeline = manifest.details["wal"]["to_timeline"]
+    return ChainLoss(manifest.backup_id, f"history of timeline {timeline}", error.message)
+
+
+def lost_wal(manifest: Manifest, promised: Lsn, coverage: WalCoverage) -> Iterator[ChainLoss]:
+    """Yield what is missing of the archived WAL that a backup of kind ``wal`` promises (L-18)."""
     end = coverage.end
     if end.timeline != promised.timeline or end < promised:
         yield ChainLoss(

@@ -15,13 +15,14 @@ from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import DumpOptions, RestoredDump, restore_dump
 from lc2_backup_dagster.engines.postgres.tools import find_tools
-from lc2_backup_dagster.model.errors import BackupError, TargetNotEmpty, TransientError
+from lc2_backup_dagster.model.errors import TargetNotEmpty, TransientError
 from lc2_backup_dagster.operations.capture_files import file_entries
 from lc2_backup_dagster.operations.plan_restore import major_of, plan_restore
+from lc2_backup_dagster.operations.restore_record import recorded_restore
 from lc2_backup_dagster.operations.restore_request import DatabasePlan, FilesPlan, RestorePlan, RestoreRequest
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
-from lc2_backup_dagster.repository.record import Initiator, RecordType
+from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
 
 Progress = Callable[[str, int, int | None], None]
@@ -77,13 +78,9 @@ def restore(
             hint="nothing was changed; remove the blockers and run again",
         )
     repository = context.open_repository(False)
-    try:
+    with recorded_restore(repository, initiator, _told(plan)):
         database = _restore_database(context, repository, request, plan.database, progress) if plan.database else None
         files = _restore_files(context, repository, request, plan.files, progress) if plan.files else None
-    except BackupError as error:
-        _tell(repository, plan, initiator, result="failed", reason=str(error))
-        raise
-    _tell(repository, plan, initiator, result="restored", reason="")
     return Restored(plan, database, files, time.monotonic() - began, dry_run=False)
 
 
@@ -140,18 +137,10 @@ def _restore_files(
         )
 
 
-def _tell(repository: SiteRepository, plan: RestorePlan, initiator: Initiator, *, result: str, reason: str) -> None:
-    body: dict[str, Any] = {
+def _told(plan: RestorePlan) -> dict[str, Any]:
+    return {
         "point": plan.point,
         "database": plan.database.target if plan.database else None,
         "files": plan.files.target if plan.files else None,
         "plain_bytes": plan.plain_bytes,
-        "result": result,
-        "reason": reason[:2000],
     }
-    try:
-        repository.tell(RecordType.RESTORE, initiator=initiator, body=body)
-    except BackupError:
-        if result == "restored":
-            raise
-        return  # the first error is the one to show

@@ -12,7 +12,6 @@ from lc2_backup_dagster.engines.postgres.member_sinks import Checked, NewFile, S
 from lc2_backup_dagster.engines.postgres.tablespaces import LINKS_FOLDER
 from lc2_backup_dagster.engines.postgres.tar_index import TarMember
 from lc2_backup_dagster.model.errors import (
-    BackupError,
     ChainBroken,
     ConfigurationError,
     IntegrityError,
@@ -21,12 +20,13 @@ from lc2_backup_dagster.model.errors import (
 )
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE
 from lc2_backup_dagster.operations.choose_start import choose_start
+from lc2_backup_dagster.operations.restore_record import recorded_restore
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.operations.stored_chain import manifests_of
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.ranges import read_range
-from lc2_backup_dagster.repository.record import Initiator, RecordType
+from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
 
 
@@ -80,29 +80,23 @@ def restore_file(
         raise TargetNotEmpty(f"{output} exists", hint="name a new file")
     if not output.parent.is_dir():
         raise ConfigurationError(f"there is no directory {output.parent}", hint="create it first")
-    body = {"point": backup_id, "database": None, "files": str(output), "path": path}
+    body = {"point": backup_id, "database": None, "files": str(output), "path": path, "plain_bytes": 0}
     start = choose_start(repository, IMMEDIATE, backup_id=backup_id)
     if start.coverage is not None:
         raise ConfigurationError(f"{backup_id} copies nothing", hint=f"name {start.chain.newest.backup_id}")
     found = _find(repository, manifests_of(repository, start.chain), path)
     partial = output.with_name(f"{output.name}.lc2-partial")
-    try:
-        with scratch_folder(context.database.scratch_directory, context.site, "restore-file") as scratch:
-            for number, each in enumerate(found):
-                promised = _promised(repository, each, scratch)
-                _take(repository, each, promised, partial, whole=number == 0)
-        partial.rename(output)
-    except BackupError as error:
-        partial.unlink(missing_ok=True)
-        reason = {"plain_bytes": 0, "result": "failed", "reason": str(error)[:2000]}
-        repository.tell(RecordType.RESTORE, initiator=initiator, body={**body, **reason})
-        raise
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    size = output.stat().st_size
-    outcome = {"plain_bytes": size, "result": "restored", "reason": ""}
-    repository.tell(RecordType.RESTORE, initiator=initiator, body={**body, **outcome})
+    with recorded_restore(repository, initiator, body):
+        try:
+            with scratch_folder(context.database.scratch_directory, context.site, "restore-file") as scratch:
+                for number, each in enumerate(found):
+                    promised = _promised(repository, each, scratch)
+                    _take(repository, each, promised, partial, whole=number == 0)
+            partial.rename(output)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        size = body["plain_bytes"] = output.stat().st_size
     return RestoredFile(path, output, size, tuple(each.manifest.backup_id for each in found))
 
 

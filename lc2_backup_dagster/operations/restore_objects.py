@@ -18,12 +18,13 @@ from lc2_backup_dagster.engines.postgres.restore_dump import DumpOptions, Restor
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.engines.postgres.tool_process import ToolStream
 from lc2_backup_dagster.engines.postgres.tools import Tools, find_tools
-from lc2_backup_dagster.model.errors import BackupError, ConfigurationError
+from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE, RecoveryTarget
+from lc2_backup_dagster.operations.restore_record import recorded_restore
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.scratch_restore import scratch_restore
 from lc2_backup_dagster.operations.site_context import SiteContext
-from lc2_backup_dagster.repository.record import Initiator, RecordType
+from lc2_backup_dagster.repository.record import Initiator
 
 Progress = Callable[[str, int, int | None], None]
 """Told the step, and the bytes done of those in all."""
@@ -89,7 +90,7 @@ def restore_objects(
         "point": backup_id, "database": f"database {target_database} on {server.host}:{server.port}", "files": None,
         "plain_bytes": 0, "target": str(target), "source_database": source_database, "tables": list(tables),
     }  # fmt: skip
-    try:
+    with recorded_restore(repository, initiator, body):
         check_target_absent(server, target_database)
         with (
             scratch_restore(
@@ -106,17 +107,7 @@ def restore_objects(
                 scratch=scratch,
                 progress=lambda done, total: progress("database", done, total),
             )
-    except BackupError as error:
-        try:
-            reason = str(error)[:2000]
-            repository.tell(
-                RecordType.RESTORE, initiator=initiator, body={**body, "result": "failed", "reason": reason}
-            )
-        except BackupError:
-            raise error from None  # the first error is the one to show
-        raise
-    body["plain_bytes"] = restored.dump_bytes
-    repository.tell(RecordType.RESTORE, initiator=initiator, body={**body, "result": "restored", "reason": ""})
+        body["plain_bytes"] = restored.dump_bytes
     return RestoredObjects(source_database, tuple(tables), left_out, restored, time.monotonic() - began)
 
 

@@ -19,10 +19,10 @@ from lc2_backup_dagster.model.recovery_target import IMMEDIATE, RecoveryTarget
 from lc2_backup_dagster.operations.choose_start import RestoreStart, choose_start
 from lc2_backup_dagster.operations.plan_restore import major_of
 from lc2_backup_dagster.operations.restore_physical import Progress, restore_physical
+from lc2_backup_dagster.operations.restore_record import recorded_restore
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.operations.stored_chain import manifests_of, stored_chain, tablespaces_of
-from lc2_backup_dagster.repository.record import Initiator, RecordType
-from lc2_backup_dagster.repository.site import SiteRepository
+from lc2_backup_dagster.repository.record import Initiator
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def restore_server(
         "point": backup_id, "database": str(target_directory), "files": None, "plain_bytes": 0,
         "target": str(target), "delta": delta,
     }  # fmt: skip
-    try:
+    with recorded_restore(repository, initiator, body):
         chosen = choose_start(repository, target, backup_id=backup_id)
         _check_wish(chosen, start=start, check_pages=check_pages)
         chain = tuple(each.backup_id for each in chosen.chain.members)
@@ -210,11 +210,7 @@ def restore_server(
             pages = check_page_checksums(
                 restored.base.directory, major=restored.base.major, tools_directory=tools
             ).pages
-    except BackupError as error:
-        _tell_failure(repository, initiator, {**body, "result": "failed", "reason": str(error)[:2000]})
-        raise
-    body["recovered"] = _recovery_facts(restored.recovered)
-    repository.tell(RecordType.RESTORE, initiator=initiator, body={**body, "result": "restored", "reason": ""})
+        body["recovered"] = _recovery_facts(restored.recovered)
     return RestoredServer(chain[-1], chain, restored.base, restored.recovered, databases, pages)
 
 
@@ -233,13 +229,6 @@ def _moment(chosen: RestoreStart, own: str) -> str | None:
     if chosen.target.kind == "latest":
         return to_text(chosen.coverage.until) if chosen.coverage.until else None
     return chosen.target.value if chosen.target.kind == "time" else None
-
-
-def _tell_failure(repository: SiteRepository, initiator: Initiator, body: dict[str, Any]) -> None:
-    try:
-        repository.tell(RecordType.RESTORE, initiator=initiator, body=body)
-    except BackupError:
-        return  # the first error is the one to show
 
 
 def _recovery_facts(recovered: Recovered | None) -> dict[str, object] | None:

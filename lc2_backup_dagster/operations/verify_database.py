@@ -11,12 +11,10 @@ from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, ar
 from lc2_backup_dagster.engines.postgres.ports import SupportsRead
 from lc2_backup_dagster.engines.postgres.verify_tar import compare_archives
 from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
-from lc2_backup_dagster.model.lsn import Lsn
-from lc2_backup_dagster.operations.chain_objects import lost_wal
+from lc2_backup_dagster.operations.chain_objects import ChainLoss, lost_wal, no_way, promised_wal
 from lc2_backup_dagster.operations.physical_reach import needed_segments
 from lc2_backup_dagster.operations.stored_chain import tablespaces_of
 from lc2_backup_dagster.operations.verified import Damage
-from lc2_backup_dagster.operations.wal_coverage import wal_coverage
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.reading import StreamReader
@@ -63,20 +61,11 @@ def verify_wal(repository: SiteRepository, manifest: Manifest) -> tuple[list[Dam
     Raises:
         StoreUnavailable: nothing is known.
     """
-    told = manifest.details["wal"]
-    segment_bytes = manifest.details["wal_segment_bytes"]
-    end = Lsn.parse(told["to_lsn"], timeline=told["to_timeline"])
-    damages = [Damage(loss.backup_id, loss.key, loss.reason) for loss in lost_wal(repository, manifest)]
     try:
-        coverage = wal_coverage(
-            repository,
-            system_identifier=manifest.details["system_identifier"],
-            start=Lsn.parse(told["from_lsn"], timeline=told["from_timeline"]),
-            segment_bytes=segment_bytes,
-            timeline=end.timeline,
-        )
-    except ChainBroken:
-        return damages, 0  # told above
+        promised, coverage = promised_wal(repository, manifest)
+    except ChainBroken as error:
+        return [_damage(no_way(manifest, error))], 0
+    damages = [_damage(loss) for loss in lost_wal(manifest, promised, coverage)]
 
     def read(name: str) -> Damage | None:
         try:
@@ -88,10 +77,14 @@ def verify_wal(repository: SiteRepository, manifest: Manifest) -> tuple[list[Dam
             return Damage(manifest.backup_id, str(error.attributes.get("key", name)), error.message)
         return None
 
-    needed = needed_segments(coverage, end, segment_bytes=segment_bytes)
+    needed = needed_segments(coverage, promised, segment_bytes=manifest.details["wal_segment_bytes"])
     with ThreadPoolExecutor(_READERS, thread_name_prefix="verify-wal") as pool:
         damages += [damage for damage in pool.map(read, needed) if damage]
     return damages, len(needed)
+
+
+def _damage(loss: ChainLoss) -> Damage:
+    return Damage(loss.backup_id, loss.key, loss.reason)
 
 
 def _archives(
