@@ -25,6 +25,11 @@ _LOOK_SECONDS = 0.02
 # Codes above 125 end the recovery instead of meaning "not in the archive" (manual, "restore_command").
 _SCRIPT = """\
 here=${0%/*}
+if [ -e "$here/ready/$1" ]; then
+    : > "$here/taken/$1" || exit 255
+    mv "$here/ready/$1" "$2" || exit 255
+    exit 0
+fi
 : > "$here/wanted/$1" || exit 255
 while :; do
     if [ -e "$here/ready/$1" ]; then mv "$here/ready/$1" "$2" || exit 255; exit 0; fi
@@ -83,7 +88,7 @@ class WalSpool:
 
     def __enter__(self) -> Self:
         self._place = private_place(self._account)
-        for name in ("wanted", "ready", "absent"):
+        for name in ("wanted", "taken", "ready", "absent"):
             folder = self._place / name
             folder.mkdir(mode=0o700)
             give_to(self._account, folder)
@@ -105,10 +110,11 @@ class WalSpool:
 
     def _run(self) -> None:
         while not self._stopped.wait(_LOOK_SECONDS):
-            for wanted in sorted((self._place / "wanted").iterdir()):
-                wanted.unlink()
-                self._begin(wanted.name)
-                for following in self._following(wanted.name):
+            for asked in sorted([*(self._place / "wanted").iterdir(), *(self._place / "taken").iterdir()]):
+                asked.unlink()
+                if asked.parent.name == "wanted":  # what was taken was fetched ahead, and is not fetched once more
+                    self._begin(asked.name)
+                for following in self._following(asked.name):
                     self._begin(following)
 
     def _following(self, name: str) -> list[str]:

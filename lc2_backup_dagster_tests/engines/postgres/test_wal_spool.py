@@ -64,9 +64,10 @@ def target(spool):
 def test_a_file_arrives_whole_and_those_behind_it_are_fetched_ahead(spool, archive, target):
     assert restore(spool, "a", target) == 0
     assert target.read_bytes() == b"a" * 100_000
-    until(lambda: len(archive.asked) == 9, what="eight are fetched ahead")
+    until(lambda: len(spool.fetched) == 9, what="eight are fetched ahead")
     assert sorted(archive.asked) == list("abcdefghi")
     assert restore(spool, "b", target) == 0
+    until(lambda: "j" in archive.asked, what="the next one is fetched")
     assert archive.asked.count("b") == 1
 
 
