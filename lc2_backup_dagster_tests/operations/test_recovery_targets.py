@@ -1,5 +1,6 @@
 """Recovery ends exactly at its target or fails: by time, position, name, transaction, across timelines (L-14, L-15)."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def history(tmp_path_factory):
         recorded.switch()
         recorded.commit()
         recorded.second = recorded.back_up().backup
+        # Of backups that close together the older one is surely before a target, and would be the one that is chosen.
+        time.sleep(2)
         recorded.commit()
         recorded.commit()
         recorded.archive()
