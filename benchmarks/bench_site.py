@@ -82,6 +82,7 @@ class Bench:
         protection: str = "client",
         port: int | None = None,
         wal_slot: str | None = None,
+        source: Path | None = None,
     ) -> Path:
         """Write a site file into a folder of its own and return the folder."""
         folder = self.home / "sites" / name
@@ -94,7 +95,7 @@ class Bench:
             key_file=key_file,
             port=port or self.postgres.port,
             database=database,
-            source=self.s3(LIBRARY),
+            source=f"{{kind: directory, path: '{source}'}}" if source else self.s3(LIBRARY),
             protection=protection,
             restored=self.s3(RESTORED),
             wal=f"{{enabled: true, slot: {wal_slot}}}" if wal_slot else "{enabled: false}",
