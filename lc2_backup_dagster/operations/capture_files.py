@@ -1,6 +1,6 @@
 """Capture the files of a site: only what changed since the last backup is moved."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
@@ -29,6 +29,7 @@ def capture_site_files(
     asked_at: datetime,
     initiator: Initiator,
     progress: Progress | None = None,
+    expect: Callable[[int, int], None] | None = None,
 ) -> Captured:
     """Capture every file of the site and commit it as the backup of a window.
 
@@ -64,8 +65,11 @@ def capture_site_files(
             ),
             previous=previous,
             scratch=context.database.scratch_directory,
-            limits=Limits(max_concurrency=context.files.max_concurrency),
+            limits=Limits(
+                max_concurrency=context.files.max_concurrency, bytes_per_second=context.files.max_bytes_per_second
+            ),
             progress=progress,
+            expect=expect,
         )
         done = frame.commit(
             attempt,

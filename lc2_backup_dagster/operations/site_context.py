@@ -80,6 +80,7 @@ class FilesAccess:
         is_generated: whether the application makes the file again by itself; such a file is never an orphan.
         protection_of: ``client`` or ``store`` for a key.
         max_concurrency: files moved at once.
+        max_bytes_per_second: what a backup may take from the source; None for no limit.
     """
 
     store: ObjectStore
@@ -88,6 +89,7 @@ class FilesAccess:
     is_generated: Callable[[str], bool]
     protection_of: Callable[[str], str]
     max_concurrency: int
+    max_bytes_per_second: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """The capture of a file library: list, compare with the backup before, copy what changed, write the manifest."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.files.byte_rate import ByteRate
 from lc2_backup_dagster.engines.files.changes import changes, with_finished
 from lc2_backup_dagster.engines.files.copying import Copier
 from lc2_backup_dagster.engines.files.counts import CaptureCounts
@@ -79,6 +81,7 @@ def capture_files(
     limits: Limits | None = None,
     patience: Patience | None = None,
     progress: Progress | None = None,
+    expect: Callable[[int, int], None] | None = None,
 ) -> FilesCapture:
     """Capture every file of a source, copying only what changed.
 
@@ -94,7 +97,8 @@ def capture_files(
         scratch: folder for lists that do not fit into memory.
         limits: threads and memory.
         patience: how often things are tried again.
-        progress: told how far it is.
+        progress: told how far it is, in objects and bytes; unchanged ones count as soon as they are passed.
+        expect: told once how many objects and bytes there are, before the first is copied.
 
     Raises:
         ConfigurationError: a file is to be copied by a store that cannot copy it.
@@ -114,7 +118,11 @@ def capture_files(
     ):
         found = changes(previous, inventory.objects(), protection_of=source.protection_of)
         remaining = with_finished(found, finished.entries(), protection_of=source.protection_of)
-        files = SourceFiles(source.store, patience=patience)
+        stopping = threading.Event()
+        rate = ByteRate(limits.bytes_per_second, wait=stopping.wait)
+        files = SourceFiles(source.store, patience=patience, rate=rate)
+        if expect:
+            expect(inventory.count, inventory.size_bytes)
         transfer = Transfer(
             Copier(
                 attempt,
@@ -122,6 +130,7 @@ def capture_files(
                 files,
                 source_id=source.source_id,
                 sealing_bytes=limits.memory_bytes - reading_bytes,
+                stopping=stopping,
             ),
             lines,
             Journal(attempt, repository.site, every_entries=limits.journal_entries),

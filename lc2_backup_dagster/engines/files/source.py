@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectReader, ObjectStore
+from lc2_backup_dagster.engines.files.byte_rate import ByteRate
 from lc2_backup_dagster.model.errors import (
     AccessDenied,
     KeyNotRepresentable,
@@ -62,11 +63,13 @@ class SourceFiles:
     Args:
         store: the source.
         patience: how often things are tried again.
+        rate: how fast bytes may be taken from it.
     """
 
-    def __init__(self, store: ObjectStore, *, patience: Patience) -> None:
+    def __init__(self, store: ObjectStore, *, patience: Patience, rate: ByteRate | None = None) -> None:
         self.store = store
         self.patience = patience
+        self.rate = rate or ByteRate(None)
 
     def capture(self, info: ObjectInfo, copy: Callable[[ObjectInfo, int], _T]) -> _T:
         """Copy a file; when it changed meanwhile, the version it has now.
@@ -109,12 +112,12 @@ class SourceFiles:
             Vanished: gone.
             Unreadable: refused.
         """
-        for _ in FileContent(self.store, info, 1):
+        for _ in FileContent(self.store, info, 1, self.rate):
             return
 
     def read(self, info: ObjectInfo, *, piece_bytes: int) -> "FileContent":
         """Return the content of exactly this version, to be iterated once."""
-        return FileContent(self.store, info, piece_bytes)
+        return FileContent(self.store, info, piece_bytes, self.rate)
 
 
 class FileContent:
@@ -124,9 +127,10 @@ class FileContent:
         info: the version; content type and metadata are filled in once the first piece was read.
     """
 
-    def __init__(self, store: ObjectStore, info: ObjectInfo, piece_bytes: int) -> None:
+    def __init__(self, store: ObjectStore, info: ObjectInfo, piece_bytes: int, rate: ByteRate) -> None:
         self._store = store
         self._piece_bytes = piece_bytes
+        self._rate = rate
         self.info = info
 
     def __iter__(self) -> Iterator[bytes]:
@@ -161,6 +165,7 @@ class FileContent:
         chunks: list[bytes] = []
         missing = wanted
         while missing and (chunk := reader.read(missing)):
+            self._rate.take(len(chunk))
             chunks.append(chunk)
             missing -= len(chunk)
         if missing:
