@@ -8,9 +8,13 @@ from typing import Any, NoReturn
 import click
 
 from lc2_backup_dagster import __version__
+from lc2_backup_dagster.cli.cat import cat
 from lc2_backup_dagster.cli.demo import demo
+from lc2_backup_dagster.cli.diff import diff
+from lc2_backup_dagster.cli.find import find
 from lc2_backup_dagster.cli.inspect import check, list_backups, show
 from lc2_backup_dagster.cli.keys import keygen
+from lc2_backup_dagster.cli.ls import ls
 from lc2_backup_dagster.cli.rebuild import rebuild
 from lc2_backup_dagster.cli.restore import restore
 from lc2_backup_dagster.cli.session import Session, fail
@@ -45,7 +49,9 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="lc2-backup")
 @click.option("--sites", metavar="FOLDERS", help="Folders of site files, instead of LC2_BACKUP_SITES.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document for machines; JSON Lines where much is listed."
+)
 @click.pass_context
 def group(context: click.Context, sites: str | None, as_json: bool) -> None:
     """Back up and restore Liferay, Drupal and Bloomreach.
@@ -55,7 +61,22 @@ def group(context: click.Context, sites: str | None, as_json: bool) -> None:
     context.obj = Session(sites_option=sites, as_json=as_json)
 
 
-for _command in (check, list_backups, show, verify, restore, wal_receive, wal, rebuild, keygen, demo):
+for _command in (
+    check,
+    list_backups,
+    show,
+    ls,
+    find,
+    diff,
+    cat,
+    verify,
+    restore,
+    wal_receive,
+    wal,
+    rebuild,
+    keygen,
+    demo,
+):
     group.add_command(_command)
 
 

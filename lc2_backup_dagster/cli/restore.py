@@ -1,11 +1,10 @@
 """``restore``: bring data back, into new places."""
 
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from lc2_backup_dagster.cli.restore_files import check_file_options, component_of, restore_point
 from lc2_backup_dagster.cli.restore_physical import (
     ServerWish,
     TargetOptions,
@@ -15,12 +14,10 @@ from lc2_backup_dagster.cli.restore_physical import (
     restore_one_file,
     restore_some_objects,
 )
-from lc2_backup_dagster.cli.restore_progress import restore_bar
-from lc2_backup_dagster.cli.session import Session, pass_session, size_text
+from lc2_backup_dagster.cli.session import Session, pass_session
 from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE
-from lc2_backup_dagster.operations.restore import Restored
-from lc2_backup_dagster.operations.restore import restore as carry_out
+from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
 
 
@@ -32,14 +29,28 @@ from lc2_backup_dagster.operations.restore_request import RestoreRequest, Restor
 @click.option("--target-bucket", metavar="BUCKET", help="Bucket or directory for the files. [default: restore.files]")
 @click.option("--target-prefix", metavar="FOLDER/", help="Folder below it. [default: the backup's id]")
 @click.option("--file", "globs", multiple=True, metavar="GLOB", help="Only files that match; may be repeated.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="Only this file, its key as it is; may be repeated.")
+@click.option("--below", default="", metavar="PREFIX", help="Only files whose key begins with this text.")
 @click.option(
     "--on-conflict",
     type=click.Choice([str(each) for each in Conflict]),
     default="refuse",
     show_default=True,
-    help="What happens to files that are there already. 'overwrite' asks for --yes.",
+    help="What happens to files that are there: write nothing at all; leave them; or replace those that differ, which "
+    "asks for --confirm.",
 )
-@click.option("--target-directory", type=click.Path(path_type=Path), help="New data directory, for a base backup.")
+@click.option("--checksum", is_flag=True, help="Compare the bytes of files that are there, not etags and times.")
+@click.option(
+    "--delete-extra",
+    is_flag=True,
+    help="With overwrite: in the end delete what the target has and the backup has not. Asks for --confirm.",
+)
+@click.option("--confirm", metavar="TARGET", help="Name of the target where files may be lost, as --dry-run prints it.")
+@click.option(
+    "--target-directory",
+    type=click.Path(path_type=Path),
+    help="Data directory for a base backup; for files a directory instead of a bucket.",
+)
 @click.option("--to-time", metavar="TIME", help="Recover to this time; it needs a zone: 2026-11-23T14:05:00Z.")
 @click.option("--to-lsn", metavar="LSN", help="Recover to this WAL position.")
 @click.option("--to-name", metavar="NAME", help="Recover to this restore point.")
@@ -56,8 +67,8 @@ from lc2_backup_dagster.operations.restore_request import RestoreRequest, Restor
 @click.option("--path", metavar="PATH", help="Only this file of the data directory, like base/5/1259.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where the file of --path goes.")
 @click.option("--jobs", type=click.IntRange(1, 32), default=2, show_default=True, help="Jobs of pg_restore.")
-@click.option("--dry-run", is_flag=True, help="Only print the plan; change nothing.")
-@click.option("--yes", is_flag=True, help="Confirm that what is at the target may be overwritten.")
+@click.option("--dry-run", is_flag=True, help="Only print the plan, and what would happen to files; change nothing.")
+@click.option("--yes", is_flag=True, help="Confirm that --delta may overwrite and delete in the directory.")
 @pass_session
 def restore(
     session: Session,
@@ -68,7 +79,12 @@ def restore(
     target_bucket: str | None,
     target_prefix: str | None,
     globs: tuple[str, ...],
+    keys: tuple[str, ...],
+    below: str,
     on_conflict: str,
+    checksum: bool,
+    delete_extra: bool,
+    confirm: str | None,
     target_directory: Path | None,
     to_time: str | None,
     to_lsn: str | None,
@@ -91,17 +107,15 @@ def restore(
 ) -> None:
     """Restore BACKUP_ID of SITE: a recovery point, a dump, files, or a base backup.
 
-    Without options everything goes into a new database and an empty folder; nothing existing is touched. A base
+    Without options everything goes into a new database and an empty folder; nothing existing is touched. --below,
+    --file and --key choose files; of a version that `lc2-backup find` showed, name its backup and its key. A base
     backup is a whole database server: it needs --target-directory. With --to-time and its like archived WAL is
     replayed to that moment; without BACKUP_ID the newest backup before it is taken. --source-database brings one
     database of a base backup back into a new one, --path one file.
     """
-    if on_conflict == Conflict.OVERWRITE and not yes and not dry_run:
-        raise click.UsageError("--on-conflict overwrite replaces files at the target; say --yes if you mean it")
-    if target_prefix and not target_prefix.endswith("/"):
-        raise click.UsageError("--target-prefix is a folder and ends with a slash")
     target = TargetOptions(to_time, to_lsn, to_name, to_xid, to_latest, exclusive, target_timeline).target()
-    elsewhere = bool(target_bucket or target_prefix or globs or scope != RestoreScope.FULL)
+    of_files = bool(target_bucket or target_prefix or globs or keys or below or checksum or delete_extra or confirm)
+    elsewhere = of_files or scope != RestoreScope.FULL
     if path is not None:
         if backup_id is None or output is None or target_directory or source_database or elsewhere or target.value:
             raise click.UsageError("--path needs BACKUP_ID and --output, and goes with no other target")
@@ -115,7 +129,26 @@ def restore(
             target_database=target_database, target=target, jobs=jobs,
         )  # fmt: skip
         return
-    if target_directory is not None:
+    request = RestoreRequest(
+        backup_id=backup_id or "",
+        scope=RestoreScope(scope),
+        target_database=target_database,
+        files_bucket=target_bucket,
+        files_prefix=target_prefix,
+        files_directory=target_directory.absolute() if target_directory else None,
+        globs=globs,
+        below=below,
+        keys=keys,
+        conflict=Conflict(on_conflict),
+        checksum=checksum,
+        delete_extra=delete_extra,
+        confirm=confirm,
+        jobs=jobs,
+        dry_run=dry_run,
+    )
+    check_file_options(request, yes=yes)
+    component = component_of(session, site, backup_id) if target_directory else None
+    if target_directory is not None and scope != RestoreScope.FILES and component is not Component.FILES:
         if target_database or elsewhere or tables:
             raise click.UsageError(
                 "--target-directory restores a whole server; it goes with no other target and no choice"
@@ -125,56 +158,15 @@ def restore(
         wish = ServerWish(
             site, backup_id, target_directory, target, start, delta, parse_tablespaces(tablespaces), check_pages
         )
+        if component is Component.RECOVERY_POINT:
+            raise click.UsageError(
+                "of a recovery point only files go to --target-directory, with --scope files; a database server is "
+                "restored from a base backup"
+            )
         (plan_server if dry_run else restore_a_server)(session, wish)
         return
     if target != IMMEDIATE or delta or tablespaces or check_pages or tables or output:
         raise click.UsageError("recovery targets and their options need --target-directory or --source-database")
     if backup_id is None:
         raise click.UsageError("name the backup to restore; lc2-backup list shows them")
-    request = RestoreRequest(
-        backup_id=backup_id,
-        scope=RestoreScope(scope),
-        target_database=target_database,
-        files_bucket=target_bucket,
-        files_prefix=target_prefix,
-        globs=globs,
-        conflict=Conflict(on_conflict),
-        jobs=jobs,
-        dry_run=dry_run,
-    )
-    with restore_bar(session) as bar:
-        tasks = {step: bar.add_task(step, total=None, visible=False) for step in ("database", "files")}
-        restored = carry_out(
-            session.open(site),
-            request,
-            now=datetime.now(UTC),
-            initiator=session.initiator,
-            progress=lambda step, done, total: bar.update(tasks[step], completed=done, total=total, visible=True),
-        )
-    if session.as_json:
-        session.print_json(asdict(restored))
-    else:
-        _print(session, restored)
-
-
-def _print(session: Session, restored: Restored) -> None:
-    plan = restored.plan
-    out = session.console
-    out.print(f"{plan.site} as of {plan.moment} (point {plan.point})", markup=False)
-    if plan.database:
-        out.print(f"  {plan.database.target}: {size_text(plan.database.plain_bytes)} of dump", markup=False)
-    if plan.files:
-        size = size_text(plan.files.plain_bytes)
-        out.print(f"  {plan.files.objects} files, {size}, to {plan.files.target}", markup=False)
-    for blocker in plan.blockers:
-        out.print(f"  blocker: {blocker}", markup=False)
-    if restored.dry_run:
-        out.print("dry run: nothing was changed")
-        return
-    if restored.database:
-        out.print(f"database {restored.database.database}: {restored.database.tables} tables", markup=False)
-    if restored.files:
-        out.print(f"files: {restored.files.written} written, {restored.files.kept} left as they were", markup=False)
-    out.print(f"done in {restored.seconds:.1f} s")
-    for note in plan.notes:
-        out.print(f"  now: {note}", markup=False)
+    restore_point(session, site, request)

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
@@ -39,6 +39,7 @@ class Session:
 
     sites_option: str | None
     as_json: bool
+    _opened: dict[str, SiteContext] = field(default_factory=dict[str, SiteContext])
 
     @cached_property
     def console(self) -> Console:
@@ -56,12 +57,14 @@ class Session:
         return load_sites(site_folders(os.environ, given=self.sites_option), environment=os.environ)
 
     def open(self, site: str) -> SiteContext:
-        """Open one site.
+        """Open one site, once in a call: what it has proven of the log need not be proven again.
 
         Raises:
             ConfigurationError: unknown, or a secret is missing from the environment.
         """
-        return open_site(self.sites.site(SiteId.parse(site)), environment=os.environ).context
+        if site not in self._opened:
+            self._opened[site] = open_site(self.sites.site(SiteId.parse(site)), environment=os.environ).context
+        return self._opened[site]
 
     @property
     def initiator(self) -> Initiator:

@@ -42,6 +42,16 @@ def open_store(config: S3Config | DirectoryConfig, *, environment: Mapping[str, 
     return opener(config, environment)
 
 
+def open_folder(path: Path, *, create: bool = False) -> ObjectStore:
+    """Open a directory of this machine as a store.
+
+    Args:
+        path: absolute path.
+        create: make it now when it is missing.
+    """
+    return open_directory(DirectoryConfig(kind="directory", path=str(path), create=create), {})
+
+
 def open_key_file(path: Path) -> KeyWrapper:
     """Open a key-encryption key that lies in a file.
 

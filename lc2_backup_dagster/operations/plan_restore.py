@@ -3,19 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.postgres.dump import dump_stream_name
 from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM, require_room
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import check_target_absent
 from lc2_backup_dagster.engines.postgres.tools import find_tools
-from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty, TransientError
+from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TransientError
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.plan_files import plan_files
 from lc2_backup_dagster.operations.restore_request import (
-    Conflict,
     DatabasePlan,
-    FilesPlan,
     RestorePlan,
     RestoreRequest,
     RestoreScope,
@@ -90,7 +87,7 @@ def plan_restore(context: SiteContext, request: RestoreRequest, *, now: datetime
         point=members.point.backup_id,
         moment=members.point.summary["restorable_until"],
         database=_database(context, repository, request, members.dump, now, blockers) if members.dump else None,
-        files=_files(context, repository, request, members.files, blockers) if members.files else None,
+        files=plan_files(context, repository, request, members.files, blockers) if members.files else None,
         blockers=tuple(str(each) for each in blockers),
         only_outages=bool(blockers) and all(isinstance(each, TransientError) for each in blockers),
         notes=tuple(context.application.after_restore_notes) if members.dump else (),
@@ -125,59 +122,6 @@ def _database(
         parts=len(stream.parts),
         server_version=manifest.details["server_version"],
     )
-
-
-def _files(
-    context: SiteContext,
-    repository: SiteRepository,
-    request: RestoreRequest,
-    files: CommittedBackup,
-    blockers: list[BackupError],
-) -> FilesPlan:
-    prefix = f"{request.backup_id}/" if request.files_prefix is None else request.files_prefix
-    objects, plain_bytes = files.summary.get("objects", 0), files.summary.get("logical_bytes", 0)
-    if request.globs:
-        objects, plain_bytes = _selected(repository, files.backup_id, request.globs)
-        if not objects:
-            blockers.append(
-                ConfigurationError(
-                    f"no file of {files.backup_id} matches {', '.join(request.globs)}",
-                    hint="a glob is for the whole key; * is any text, slashes included",
-                )
-            )
-    target = f"{prefix} of {request.files_bucket or context.restore.files_bucket or 'no bucket'}"
-    try:
-        store = context.restore.open_files_target(request.files_bucket, prefix)
-        target = store.url
-        store.check(write=True)
-        if request.conflict is Conflict.REFUSE and not request.globs:
-            there = next(store.list(), None)
-            if there is not None:
-                raise TargetNotEmpty(
-                    f"{store.url} is not empty, it holds {there.key!r}",
-                    hint="name another prefix, or conflict 'skip' or 'overwrite'",
-                )
-    except BackupError as error:
-        blockers.append(error)
-    return FilesPlan(
-        backup_id=files.backup_id,
-        target=target,
-        bucket=request.files_bucket,
-        prefix=prefix,
-        objects=objects,
-        plain_bytes=plain_bytes,
-    )
-
-
-def _selected(repository: SiteRepository, backup_id: str, globs: tuple[str, ...]) -> tuple[int, int]:
-    selection = Selection.matching(globs)
-    objects = plain_bytes = 0
-    with file_entries(repository, backup_id) as entries:
-        for entry in entries:
-            if entry.key in selection:
-                objects += 1
-                plain_bytes += entry.size_bytes
-    return objects, plain_bytes
 
 
 def _new_name(database: str, now: datetime) -> str:

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lc2_backup_dagster.engines.files.restore import restore_files
-from lc2_backup_dagster.engines.files.selection import Selection
-from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.engines.files.writing import FilesRestore
 from lc2_backup_dagster.engines.postgres.database_properties import DatabaseProperties
 from lc2_backup_dagster.engines.postgres.dump import dump_stream_name
@@ -17,8 +14,9 @@ from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import DumpOptions, RestoredDump, restore_dump
 from lc2_backup_dagster.engines.postgres.tools import find_tools
 from lc2_backup_dagster.model.errors import TargetNotEmpty, TransientError
-from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.files_target import open_target
 from lc2_backup_dagster.operations.plan_restore import major_of, plan_restore
+from lc2_backup_dagster.operations.restore_library import restore_library
 from lc2_backup_dagster.operations.restore_record import recorded_restore
 from lc2_backup_dagster.operations.restore_request import DatabasePlan, FilesPlan, RestorePlan, RestoreRequest
 from lc2_backup_dagster.operations.scratch import scratch_folder
@@ -26,8 +24,30 @@ from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
 
-Progress = Callable[[str, int, int | None], None]
-"""Told the step, and the bytes done of those in all."""
+_NAMED_KEYS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """How far a restore is.
+
+    Attributes:
+        step: ``database`` or ``files``.
+        done_bytes: bytes done.
+        total_bytes: of those in all.
+        objects: files done; None where there are none.
+        total_objects: of those in all.
+    """
+
+    step: str
+    done_bytes: int
+    total_bytes: int
+    objects: int | None = None
+    total_objects: int | None = None
+
+
+Progress = Callable[[StepDone], None]
+"""Told now and then how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +75,13 @@ def restore(
     *,
     now: datetime,
     initiator: Initiator,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = lambda done: None,
 ) -> Restored:
     """Restore what the request asks for, into new places.
 
     The database appears under its name only when all of it is there. Files appear whole and proven, one by one; a
-    restore that broke off is continued with conflict ``skip``. Either outcome is recorded in the commit log.
+    restore that broke off is continued with conflict ``skip``. What is at the target is overwritten or deleted only
+    when the request confirms the target by name. Either outcome is recorded in the commit log.
 
     Raises:
         TransientError: there are blockers, all of them servers or stores that are away; nothing was changed.
@@ -79,9 +100,12 @@ def restore(
             hint="nothing was changed; remove the blockers and run again",
         )
     repository = context.open_repository(False)
-    with recorded_restore(repository, initiator, _told(plan)):
+    body = _told(plan, request)
+    with recorded_restore(repository, initiator, body):
         database = _restore_database(context, repository, request, plan.database, progress) if plan.database else None
         files = _restore_files(context, repository, request, plan.files, progress) if plan.files else None
+        if files:
+            body |= {"written": files.written, "overwritten": files.overwritten, "deleted": files.deleted.count}
     return Restored(plan, database, files, time.monotonic() - began, dry_run=False)
 
 
@@ -110,36 +134,34 @@ def _restore_database(
             ),
             dump_bytes=plan.plain_bytes,
             scratch=scratch,
-            on_progress=lambda done, total: progress("database", done, total or plan.plain_bytes),
+            on_progress=lambda done, total: progress(StepDone("database", done, total or plan.plain_bytes)),
         )
 
 
 def _restore_files(
     context: SiteContext, repository: SiteRepository, request: RestoreRequest, plan: FilesPlan, progress: Progress
 ) -> FilesRestore:
-    access = context.database
-
-    def entries() -> Any:
-        with file_entries(repository, plan.backup_id) as found:
-            yield from found
-
-    with scratch_folder(access.scratch_directory, context.site, "restore-files") as scratch:
-        return restore_files(
-            repository,
-            entries,
-            context.restore.open_files_target(plan.bucket, plan.prefix),
-            selection=Selection.matching(request.globs) if request.globs else None,
-            conflict=request.conflict,
-            scratch=scratch,
-            limits=Limits(max_concurrency=context.files.max_concurrency),
-            progress=lambda objects, done: progress("files", done, plan.plain_bytes),
-        )
+    return restore_library(
+        context,
+        repository,
+        request,
+        backup_id=plan.backup_id,
+        target=open_target(context, request, create=True),
+        rehearse=False,
+        progress=lambda objects, done: progress(
+            StepDone("files", done, plan.plain_bytes, objects=objects, total_objects=plan.objects)
+        ),
+    )
 
 
-def _told(plan: RestorePlan) -> dict[str, Any]:
-    return {
+def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {
         "point": plan.point,
         "database": plan.database.target if plan.database else None,
         "files": plan.files.target if plan.files else None,
         "plain_bytes": plan.plain_bytes,
     }
+    if plan.files:
+        body |= {"conflict": str(request.conflict), "delete_extra": request.delete_extra}
+        body |= {"below": request.below, "globs": list(request.globs), "keys": list(request.keys)[:_NAMED_KEYS]}
+    return body

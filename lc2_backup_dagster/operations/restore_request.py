@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
+from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.files.writing import Conflict
 
 
@@ -24,11 +26,17 @@ class RestoreRequest:
         scope: what of it.
         target_database: name of the new database; derived from the source and the time when None.
         files_bucket: bucket (or directory) for the files; the site's default when None.
-        files_prefix: prefix below it; ``<backup id>/`` when None.
+        files_prefix: prefix below it; when None ``<backup id>/``, and nothing below a ``files_directory``.
+        files_directory: directory on this machine for the files, instead of a bucket; made when it is missing.
         globs: only files that match one of these; all when empty.
+        below: only files whose key begins with this text.
+        keys: only these files; all when empty.
         conflict: what happens to files that are there already.
+        checksum: under ``overwrite`` read what is there and compare SHA-256s, whatever etags and times say.
+        delete_extra: delete what the target has and the backup has not.
+        confirm: the target by name, as the plan's ``confirmation`` has it; nothing is overwritten or deleted without.
         jobs: parallel jobs of ``pg_restore``.
-        dry_run: make the plan and change nothing.
+        dry_run: make the plan, count what would happen to every file, and change nothing.
     """
 
     backup_id: str
@@ -36,10 +44,26 @@ class RestoreRequest:
     target_database: str | None = None
     files_bucket: str | None = None
     files_prefix: str | None = None
+    files_directory: Path | None = None
     globs: tuple[str, ...] = ()
+    below: str = ""
+    keys: tuple[str, ...] = ()
     conflict: Conflict = Conflict.REFUSE
+    checksum: bool = False
+    delete_extra: bool = False
+    confirm: str | None = None
     jobs: int = 2
     dry_run: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        """Which files are meant."""
+        return Selection(prefix=self.below, globs=self.globs, keys=frozenset(self.keys))
+
+    @property
+    def changes_what_is_there(self) -> bool:
+        """Whether files that are at the target may be lost."""
+        return self.conflict is Conflict.OVERWRITE or self.delete_extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +88,29 @@ class DatabasePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesForecast:
+    """What a restore would do to each file, found out by a rehearsal.
+
+    Attributes:
+        written: files that would be written.
+        written_bytes: their size.
+        overwritten: those of them that replace another one.
+        kept: files that are there and would stay: those that are the same, or all under ``skip``.
+        deleted: objects that would be deleted.
+        deleted_bytes: their size.
+        deleted_first: keys of the first ones.
+    """
+
+    written: int
+    written_bytes: int
+    overwritten: int
+    kept: int
+    deleted: int
+    deleted_bytes: int
+    deleted_first: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FilesPlan:
     """How the files will be restored.
 
@@ -72,8 +119,10 @@ class FilesPlan:
         target: where to, for people.
         bucket: bucket (or directory), None for the site's default.
         prefix: prefix below it.
-        objects: files that will be written.
+        objects: files that are meant.
         plain_bytes: their size.
+        confirmation: the target's name, to be given before anything there is overwritten or deleted.
+        forecast: what would happen to them; only of a dry run that nothing stands in the way of.
     """
 
     backup_id: str
@@ -82,6 +131,8 @@ class FilesPlan:
     prefix: str
     objects: int
     plain_bytes: int
+    confirmation: str
+    forecast: FilesForecast | None = None
 
 
 @dataclass(frozen=True, slots=True)

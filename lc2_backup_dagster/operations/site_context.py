@@ -100,11 +100,13 @@ class RestoreAccess:
         server: server and role that may create databases.
         open_files_target: from a bucket (or directory) and a prefix, or None for the site's defaults, to a store.
         files_bucket: the default bucket (or directory), for plans and messages; None where the site names none.
+        open_folder: from an absolute path on this machine, and whether to make it, to a store.
     """
 
     server: Server
     open_files_target: Callable[[str | None, str], ObjectStore]
     files_bucket: str | None
+    open_folder: Callable[[Path, bool], ObjectStore]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The asset that restores: one partition for each point that can be restored, its launch form is the wish."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
@@ -9,7 +10,7 @@ from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.sizes import readable_bytes
-from lc2_backup_dagster.operations.restore import Restored, restore
+from lc2_backup_dagster.operations.restore import Restored, StepDone, restore
 from lc2_backup_dagster.operations.restore_request import RestorePlan, RestoreRequest, RestoreScope
 from lc2_backup_dagster.orchestration.capture_assets import SiteAssets
 from lc2_backup_dagster.orchestration.interruptions import translate_errors
@@ -56,10 +57,10 @@ def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
             progress = LoggedProgress(context.log, "restore")
             restored = restore(
                 sites.open(definition),
-                _request(context.partition_key, config),
+                restore_request(context.partition_key, config),
                 now=datetime.now(UTC),
                 initiator=initiator_of(context),
-                progress=lambda step, done, total: progress.bytes_done(done, total),
+                progress=lambda done: _log(progress, done),
             )
             if restored.dry_run:
                 context.log.info(plan_text(restored.plan))
@@ -68,10 +69,21 @@ def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
     return restore_point
 
 
-def _request(point: str, config: RestoreConfig) -> RestoreRequest:
+def restore_request(point: str, config: RestoreConfig) -> RestoreRequest:
+    """Read a launch form for everything but a whole server.
+
+    Raises:
+        ConfigurationError: the form does not fit together.
+    """
     if config.target_prefix and not config.target_prefix.endswith("/"):
         raise ConfigurationError(
             f"target_prefix '{config.target_prefix}' does not end with a slash", hint="write a folder, like restored/"
+        )
+    directory = Path(config.target_directory) if config.target_directory else None
+    if directory is not None and config.scope is not Scope.FILES:
+        raise ConfigurationError(
+            f"target_directory is for scope 'files' and for scope 'server', not for '{config.scope.value}'",
+            hint="choose one of them, or leave it out",
         )
     return RestoreRequest(
         backup_id=point,
@@ -79,11 +91,21 @@ def _request(point: str, config: RestoreConfig) -> RestoreRequest:
         target_database=config.target_database,
         files_bucket=config.target_bucket,
         files_prefix=config.target_prefix,
+        files_directory=directory,
         globs=tuple(config.files),
+        below=config.files_below,
+        keys=tuple(config.file_keys),
         conflict=Conflict(config.on_conflict),
         jobs=config.jobs,
         dry_run=config.dry_run,
     )
+
+
+def _log(progress: LoggedProgress, done: StepDone) -> None:
+    if done.objects is None:
+        progress.bytes_done(done.done_bytes, done.total_bytes)
+    else:
+        progress.objects_done(done.objects, done.done_bytes, of_objects=done.total_objects, total=done.total_bytes)
 
 
 def plan_text(plan: RestorePlan) -> str:
@@ -96,6 +118,11 @@ def plan_text(plan: RestorePlan) -> str:
         )
     if plan.files:
         lines.append(f"- {plan.files.objects} files, {readable_bytes(plan.files.plain_bytes)}, to {plan.files.target}")
+        if told := plan.files.forecast:
+            lines.append(
+                f"- of them {told.written} files, {readable_bytes(told.written_bytes)}, would be written, and "
+                f"{told.kept} that are there would stay"
+            )
     lines += [f"- **blocker**: {blocker}" for blocker in plan.blockers] or ["- no blockers"]
     lines += [f"- afterwards: {note}" for note in plan.notes]
     return "\n".join(lines)
@@ -116,4 +143,5 @@ def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
     if restored.files and plan.files:
         shown["files_target"] = dg.MetadataValue.text(plan.files.target)
         shown["files_written"] = dg.MetadataValue.int(restored.files.written)
+        shown["files_kept"] = dg.MetadataValue.int(restored.files.kept)
     return shown

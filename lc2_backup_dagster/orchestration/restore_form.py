@@ -61,15 +61,26 @@ class RestoreConfig(dg.Config):
         description="Globs over the files' keys; only matching files are restored. `*` is any text, slashes "
         "included. Empty: all files.",
     )
+    file_keys: list[str] = Field(
+        default_factory=list,
+        description="Keys of single files, as they are, whatever characters they have. `lc2-backup find` shows which "
+        "backups hold which version of a file. Empty: all files.",
+    )
+    files_below: str = Field(
+        default="",
+        description="Only files whose key begins with this text, like `docs/2026/`. Empty: all files.",
+    )
     on_conflict: OnConflict = Field(
         default=OnConflict.REFUSE,
         description="`refuse` writes nothing when a file is there already; `skip` leaves those as they are (this is "
-        "also how a restore that broke off is continued).",
+        "also how a restore that broke off is continued). Overwriting, and deleting what the backup does not have, are "
+        "for the command line, on purpose: there the target is confirmed by its name.",
     )
     target_directory: str | None = Field(
         default=None,
-        description="Scope `server`: a new or empty directory on the machine that runs the restore. A directory that "
-        "holds something is refused; a delta restore is for the command line, on purpose.",
+        description="Scopes `server` and `files`: a new or empty directory on the machine that runs the restore (for "
+        "files instead of a bucket). A server's directory that holds something is refused; a delta restore is for the "
+        "command line, on purpose.",
     )
     tablespaces: dict[str, str] = Field(
         default_factory=dict,
@@ -91,5 +102,6 @@ class RestoreConfig(dg.Config):
     jobs: int = Field(default=2, ge=1, le=32, description="Parallel jobs of `pg_restore`.")
     dry_run: bool = Field(
         default=False,
-        description="Only make the plan: exact objects, bytes, targets and every blocker. Changes nothing.",
+        description="Only make the plan: exact objects, bytes, targets, what would happen to files, and every blocker. "
+        "Changes nothing.",
     )

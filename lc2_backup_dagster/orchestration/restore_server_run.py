@@ -107,6 +107,8 @@ def _directory(config: RestoreConfig) -> Path:
         "target_bucket": config.target_bucket,
         "target_prefix": config.target_prefix,
         "files": config.files,
+        "file_keys": config.file_keys,
+        "files_below": config.files_below,
     }
     if given := [name for name, value in unused.items() if value]:
         raise ConfigurationError(f"scope server takes no {', '.join(given)}", hint="leave them out")

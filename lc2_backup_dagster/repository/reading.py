@@ -12,7 +12,8 @@ from lc2_backup_dagster.repository.layout import part_key
 from lc2_backup_dagster.repository.parts import Part, Stream
 from lc2_backup_dagster.repository.sealing import Sealer
 
-_AHEAD = 3
+PARTS_AHEAD = 3
+"""Parts that are fetched while the one before is read."""
 
 
 def read_sealed(store: ObjectStore, sealer: Sealer, key: str, part: Part, *, key_id: str | None) -> bytes:
@@ -48,16 +49,29 @@ class StreamReader:
         prefix: the backup's folder.
         stream: what the manifest says of it.
         key_id: the data key of the backup.
+        first_part: number of the part to begin with.
+        ahead: parts fetched at once; each takes its plain size in memory.
     """
 
-    def __init__(self, store: ObjectStore, sealer: Sealer, *, prefix: str, stream: Stream, key_id: str | None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        sealer: Sealer,
+        *,
+        prefix: str,
+        stream: Stream,
+        key_id: str | None,
+        first_part: int = 0,
+        ahead: int = PARTS_AHEAD,
+    ) -> None:
         self._store = store
         self._sealer = sealer
         self._prefix = prefix
         self.stream = stream
         self._key_id = key_id
-        self._pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix=f"read-{stream.name}")
-        self._waiting = deque(enumerate(stream.parts))
+        self._ahead = ahead
+        self._pool = ThreadPoolExecutor(ahead, thread_name_prefix=f"read-{stream.name}")
+        self._waiting = deque(list(enumerate(stream.parts))[first_part:])
         self._running: deque[Future[bytes]] = deque()
         self._current = memoryview(b"")
 
@@ -74,7 +88,7 @@ class StreamReader:
                 pieces.append(piece)
             return b"".join(pieces)
         while not len(self._current):
-            while self._waiting and len(self._running) < _AHEAD:
+            while self._waiting and len(self._running) < self._ahead:
                 number, part = self._waiting.popleft()
                 self._running.append(self._pool.submit(self._part, number, part))
             if not self._running:

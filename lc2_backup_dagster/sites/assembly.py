@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from lc2_backup_dagster.clouds.keys import KeyWrapper
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
-from lc2_backup_dagster.clouds.registry import open_key_file, open_store
+from lc2_backup_dagster.clouds.registry import open_folder, open_key_file, open_store
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.model.application import Application
@@ -261,7 +261,10 @@ def _restore(definition: SiteDefinition, environment: Mapping[str, str]) -> Rest
         return _below(open_store(config, environment=environment), prefix)
 
     return RestoreAccess(
-        server=server, open_files_target=open_files_target, files_bucket=bucket_of(default) if default else None
+        server=server,
+        open_files_target=open_files_target,
+        files_bucket=bucket_of(default) if default else None,
+        open_folder=lambda path, create: open_folder(path, create=create),
     )
 
 

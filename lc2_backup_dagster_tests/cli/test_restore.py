@@ -1,8 +1,12 @@
+import hashlib
+import json
+
 import pytest
 
 from lc2_backup_dagster_tests.cli.calling import lc2
 from lc2_backup_dagster_tests.operations.tiny_site import (
     SEALED_ALONE,
+    STORE_PREFIX,
     content_of,
     databases_of,
     drop_database,
@@ -72,10 +76,18 @@ def test_a_server_that_is_away_ends_with_3(copy, point):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--on-conflict", "overwrite"], "say --yes"),
+        (["--on-conflict", "overwrite"], "say --confirm"),
+        (["--on-conflict", "overwrite", "--yes"], "--yes is not enough"),
+        (["--delete-extra", "--confirm", "x"], "goes with --on-conflict overwrite"),
+        (["--delete-extra", "--on-conflict", "overwrite", "--confirm", "x", "--file", "*"], "not with a choice"),
+        (["--delete-extra", "--on-conflict", "overwrite", "--confirm", "x", "--key", "x"], "not with a choice"),
+        (["--checksum", "--on-conflict", "skip"], "goes with that"),
+        (["--target-bucket", "x", "--target-directory", "/tmp/x", "--scope", "files"], "not to both"),
+        (["--target-directory", "/tmp/x", "--key", "y"], "goes with no other target"),
         (["--target-prefix", "no-slash"], "ends with a slash"),
         (["--scope", "everything"], "Invalid value"),
         (["--target-directory", "/tmp/x", "--target-database", "y"], "goes with no other target"),
+        (["--target-directory", "/tmp/x"], "with --scope files"),
         (["--jobs", "0"], "Invalid value"),
         (["--to-latest"], "need --target-directory or --source-database"),
         (["--target-directory", "/tmp/x", "--to-latest", "--to-lsn", "0/1"], "one recovery target only"),
@@ -94,13 +106,96 @@ def test_wrong_usage_ends_with_2(copy, point, options, told):
     assert picture_of(copy.bucket) == before
 
 
-def test_overwriting_needs_yes_and_is_then_done(copy, point):
-    there = copy.restored / "over" / SEALED_ALONE
-    there.parent.mkdir(parents=True)
-    there.write_text("old")
-    options = ["--scope", "files", "--target-prefix", "over/", "--file", SEALED_ALONE, "--on-conflict", "overwrite"]
-    assert lc2(copy, "restore", SITE, point, *options, "--yes").code == 0
-    assert there.read_bytes() == (copy.library / SEALED_ALONE).read_bytes()
+class TestOverwriting:
+    @pytest.fixture
+    def used(self, copy, point):
+        """A folder with all files of the point, one of them changed, one more, and a generated one."""
+        assert lc2(copy, "restore", SITE, point, "--scope", "files", "--target-prefix", "over/").code == 0
+        folder = copy.restored / "over"
+        (folder / SEALED_ALONE).write_text("changed")
+        (folder / "extra file").write_text("extra")
+        return folder
+
+    def options(self, *more: str) -> list[str]:
+        return ["--scope", "files", "--target-prefix", "over/", "--on-conflict", "overwrite", "--checksum", *more]
+
+    def test_the_dry_run_tells_what_would_be_lost_and_the_confirmation(self, copy, backed_up, point, used):
+        before = content_of(used)
+        answer = lc2(copy, "restore", SITE, point, *self.options("--dry-run", "--delete-extra"))
+        assert answer.code == 0, answer.err
+        assert "of them over others" in answer.out
+        assert "to delete: 1 file, 5 B: extra file\n" in answer.out
+        assert f"to carry it out: --confirm '{copy.restored}/over/'" in answer.out
+        told = lc2(copy, "--json", "restore", SITE, point, *self.options("--dry-run", "--delete-extra")).json
+        forecast = told["plan"]["files"]["forecast"]
+        assert (forecast["deleted"], forecast["deleted_first"]) == (1, ["extra file"])
+        assert forecast["written"] + forecast["kept"] == backed_up.files.backup.summary["objects"]
+        assert content_of(used) == before
+
+    @pytest.mark.parametrize("confirmed", ["over/", "/elsewhere/over/", ""])
+    def test_another_name_than_the_target_s_confirms_nothing(self, copy, point, used, confirmed):
+        before = content_of(used)
+        answer = lc2(copy, "restore", SITE, point, *self.options("--delete-extra", "--confirm", confirmed))
+        assert answer.code == 1
+        assert f"confirm '{copy.restored}/over/'" in answer.err
+        assert content_of(used) == before
+
+    def test_confirmed_it_is_done(self, copy, backed_up, point, used):
+        answer = lc2(
+            copy, "restore", SITE, point, *self.options("--delete-extra", "--confirm", f"{copy.restored}/over")
+        )
+        assert answer.code == 0, answer.err
+        assert "1 deleted" in answer.out
+        restored = content_of(used)
+        assert len(restored) == backed_up.files.backup.summary["objects"]
+        assert all(body == (copy.library / key).read_bytes() for key, body in restored.items())
+
+
+class TestOneVersionOfOneFile:
+    def test_what_find_shows_is_brought_back_by_its_key(self, copy, backed_up, tmp_path):
+        gone = backed_up.changes.deleted[0]
+        found = lc2(copy, "--json", "find", SITE, gone)
+        backup = json.loads(found.out)["last_backup"]
+        there = tmp_path / "here"
+        answer = lc2(copy, "restore", SITE, backup, "--key", gone, "--target-directory", there)
+        assert answer.code == 0, answer.err
+        assert content_of(there).keys() == {gone}
+        assert hashlib.sha256(content_of(there)[gone]).hexdigest() == json.loads(found.out)["sha256"]
+
+    def test_a_key_is_no_glob(self, copy, point):
+        answer = lc2(copy, "restore", SITE, point, "--scope", "files", "--key", "*")
+        assert answer.code == 1
+        assert "no file of" in answer.err
+        assert content_of(copy.restored) == {}
+
+    def test_a_prefix_goes_into_a_directory_that_is_there(self, copy, point, tmp_path):
+        (tmp_path / "x").mkdir()
+        options = ["--scope", "files", "--below", STORE_PREFIX, "--target-directory", tmp_path / "x"]
+        answer = lc2(copy, "restore", SITE, point, *options)
+        assert answer.code == 0, answer.err
+        assert content_of(tmp_path / "x") == {
+            key: body
+            for key, body in content_of(copy.library).items()
+            if key.startswith(STORE_PREFIX) and copy.context.files.is_selected(key)
+        }
+        again = lc2(copy, "restore", SITE, point, *options)
+        assert again.code == 1
+        assert "already" in again.err
+
+    def test_a_directory_that_cannot_be_made_is_a_blocker(self, copy, point, tmp_path):
+        answer = lc2(
+            copy,
+            "restore",
+            SITE,
+            point,
+            "--scope",
+            "files",
+            "--target-directory",
+            tmp_path / "no" / "such",
+            "--dry-run",
+        )
+        assert answer.code == 0
+        assert f"blocker: there is no directory {tmp_path / 'no'}" in answer.out
 
 
 def test_a_dry_run_of_a_base_backup_writes_no_directory(copy, backed_up, tmp_path):

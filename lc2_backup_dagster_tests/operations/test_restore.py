@@ -8,7 +8,7 @@ from lc2_backup_dagster.demo.compare import compare_databases, compare_stores
 from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.model.errors import PartCorrupt, TargetNotEmpty, TransientError
 from lc2_backup_dagster.operations.capture_files import file_entries
-from lc2_backup_dagster.operations.restore import restore
+from lc2_backup_dagster.operations.restore import StepDone, restore
 from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster_tests.builders import TESTER
@@ -48,7 +48,7 @@ def test_a_point_restores_to_identical_rows_and_bytes(site, backed_up, postgres,
         RestoreRequest(backed_up.point.backup.backup_id, target_database=target_database, files_prefix="new/"),
         now=datetime.now(UTC),
         initiator=TESTER,
-        progress=lambda step, done, total: steps.update({step: (done, total)}),
+        progress=lambda done: steps.update({done.step: done}),
     )
     found = compare_databases(site.database, postgres.server(target_database))
     assert found.equal, found.text()
@@ -63,8 +63,9 @@ def test_a_point_restores_to_identical_rows_and_bytes(site, backed_up, postgres,
     assert found.equal, found.text()
     assert restored.database.tables == backed_up.dump.manifest.details["tables"]
     assert restored.files.written == backed_up.files.backup.summary["objects"]
-    assert steps["database"][0] == steps["database"][1] == restored.plan.database.plain_bytes
-    assert steps["files"][0] == restored.plan.files.plain_bytes
+    dump, files = restored.plan.database, restored.plan.files
+    assert steps["database"] == StepDone("database", dump.plain_bytes, dump.plain_bytes)
+    assert steps["files"] == StepDone("files", files.plain_bytes, files.plain_bytes, files.objects, files.objects)
     [record] = told(site)
     assert (record["result"], record["point"]) == ("restored", backed_up.point.backup.backup_id)
     assert target_database in record["database"]
@@ -153,7 +154,8 @@ def test_overwrite_replaces_only_when_it_is_asked_for(site, backed_up):
     wrong = site.restored / "over" / SEALED_ALONE
     wrong.parent.mkdir(parents=True)
     wrong.write_text("old")
-    restored = run(site, **request, globs=(SEALED_ALONE,), conflict=Conflict.OVERWRITE)
+    confirmed = {"conflict": Conflict.OVERWRITE, "confirm": f"{site.restored}/over/"}
+    restored = run(site, **request, globs=(SEALED_ALONE,), **confirmed)
     assert restored.files.overwritten == 1
     assert wrong.read_bytes() == (site.library / SEALED_ALONE).read_bytes()
 

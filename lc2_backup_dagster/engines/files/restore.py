@@ -1,9 +1,9 @@
 """Restore of a file library, or a choice of it, into any store.
 
-Nothing is ever deleted. Every file appears whole and proven or not at all: a store shows an object only once all of
-it is written, and the last bytes are handed over only after the SHA-256 agreed. So a restore that broke off leaves
-whole files only, and running it again under ``skip`` goes on where it was; what it wrote is not removed, because
-another writer may have built on it meanwhile.
+Nothing is deleted unless that is asked for, and then last of all. Every file appears whole and proven or not at all: a
+store shows an object only once all of it is written, and the last bytes are handed over only after the SHA-256 agreed.
+So a restore that broke off leaves whole files only, and running it again under ``skip`` goes on where it was; what it
+wrote is not removed, because another writer may have built on it meanwhile.
 """
 
 import time
@@ -12,13 +12,21 @@ from pathlib import Path
 
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
 from lc2_backup_dagster.engines.files.entry import FileEntry
+from lc2_backup_dagster.engines.files.extras import delete_objects, extras, refuse_repository
 from lc2_backup_dagster.engines.files.inventory import take_inventory
 from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
+from lc2_backup_dagster.engines.files.sameness import Sameness
 from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.files.source import Patience
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.engines.files.writing import Conflict, FilesRestore, FileToWrite, RestoreWriter
-from lc2_backup_dagster.model.errors import BackupError, TargetNotEmpty
+from lc2_backup_dagster.model.errors import (
+    BackupError,
+    ConfigurationError,
+    IntegrityError,
+    RestoreMismatch,
+    TargetNotEmpty,
+)
 
 
 def restore_files(
@@ -28,6 +36,10 @@ def restore_files(
     *,
     selection: Selection | None = None,
     conflict: Conflict = Conflict.REFUSE,
+    origin: ObjectStore | None = None,
+    checksum: bool = False,
+    delete_extra: Callable[[str], bool] | None = None,
+    rehearse: bool = False,
     scratch: Path | None = None,
     limits: Limits | None = None,
     patience: Patience | None = None,
@@ -36,31 +48,48 @@ def restore_files(
     """Write files of a backup into a target, keys byte for byte, with content type and metadata.
 
     Under ``refuse`` nothing is written when the target holds anything (for a whole library) or any of the selected
-    keys (for a choice). Under ``skip`` what is there stays. Under ``overwrite`` what is there is replaced unless size
-    and etag are those of the backup. A damaged file does not stop the others; the restore fails at its end.
+    keys (for a choice). Under ``skip`` what is there stays. Under ``overwrite`` what is there is replaced unless it
+    is the same already (``sameness``). A damaged file does not stop the others; the restore fails at its end.
+
+    Objects of the target are deleted only with ``delete_extra``, only where everything below a prefix is restored
+    under ``overwrite``, only what lay there at the begin, and only after every file was written and proven.
 
     Args:
         repository: the site's part of the repository.
-        entries: opens the backup's entries, ascending; called once or twice.
+        entries: opens the backup's entries, ascending; called up to three times.
         target: where to; ``clouds.prefixed`` gives a place below a prefix.
         selection: which files; all when None.
         conflict: what happens to files that are there.
+        origin: the store that the backup was taken from, where its etags are worth comparing; None where not.
+        checksum: under ``overwrite`` compare the bytes that are there, whatever etags and times say.
+        delete_extra: deletes what the target has below the selection's prefix and the backup has not, where this says
+            yes to the key; nothing when None.
+        rehearse: decide and count everything, and change nothing.
         scratch: folder for lists that do not fit into memory.
         limits: threads and memory.
         patience: how often things are tried again.
         progress: told how far it is.
 
     Raises:
+        ConfigurationError: ``delete_extra`` does not go with the rest; nothing was written.
         TargetNotEmpty: the target holds something; nothing was written, unless it appeared during the restore.
         PartMissing: stored objects are gone; all other files were restored.
         PartCorrupt: stored objects are damaged; all other files were restored.
-        RestoreMismatch: the target did not keep what was written.
+        RestoreMismatch: the target did not keep what was written, or what was written is not all proven and therefore
+            nothing was deleted.
         BackupError: the target or the repository failed; ``attributes`` tell how much was written.
     """
     began = time.monotonic()
     selection = selection or Selection.everything()
     run = RestoreWriter(
-        repository, target, conflict, patience=patience or Patience(), limits=limits or Limits(), progress=progress
+        repository,
+        target,
+        conflict,
+        sameness=Sameness(target, origin=origin, checksum=checksum),
+        rehearse=rehearse,
+        patience=patience or Patience(),
+        limits=limits or Limits(),
+        progress=progress,
     )
     with take_inventory(target, prefix=selection.fixed_prefix, scratch=scratch) as inventory:
         if conflict is Conflict.REFUSE:
@@ -68,26 +97,66 @@ def restore_files(
                 _refuse_any(target, inventory.objects())
             else:
                 _refuse_selected(target, _with_existing(_selected(entries(), selection), inventory.objects()))
+        if delete_extra is not None:
+            _check_deleting(selection, conflict)
+            refuse_repository(target, inventory.objects())
         try:
             run.write(_with_existing(_selected(entries(), selection), inventory.objects()))
         except BackupError as error:
-            result = run.result
-            error.attributes.update(written_objects=result.written, written_bytes=result.written_bytes)
-            error.add_note(
-                f"{result.written} whole files ({result.written_bytes} bytes) were written to {target.url} before; "
-                "they stay, run again with conflict 'skip' to go on"
+            _tell_what_stays(
+                error, run.result, target, again=conflict if conflict is Conflict.OVERWRITE else Conflict.SKIP
             )
             raise
+        if run.damage is not None:
+            raise _damaged(run.damage, run.result)
+        if delete_extra is not None:
+            _require_proven(run.result)
+            keys = (entry.key for entry in _selected(entries(), selection))
+            found = extras(keys, inventory.objects(), may_go=delete_extra)
+            run.result.deleted_bytes = delete_objects(target, found, run.result.deleted, rehearse=rehearse)
     run.result.seconds = time.monotonic() - began
-    if run.damage is not None:
-        raise type(run.damage)(
-            f"{run.result.damaged.count} of {run.result.selected} files could not be restored, the first is "
-            f"{run.result.damaged.samples[0][0]!r}: {run.damage.message}",
-            hint="all other files were restored; take the damaged ones from another recovery point",
-            damaged=[key for key, _ in run.result.damaged.samples],
-            written_objects=run.result.written,
-        )
     return run.result
+
+
+def _tell_what_stays(error: BackupError, result: FilesRestore, target: ObjectStore, *, again: Conflict) -> None:
+    error.attributes.update(written_objects=result.written, written_bytes=result.written_bytes)
+    error.add_note(
+        f"{result.written} whole files ({result.written_bytes} bytes) were written to {target.url} before; "
+        f"they stay, run again with conflict '{again}' to go on"
+    )
+
+
+def _damaged(damage: IntegrityError, result: FilesRestore) -> IntegrityError:
+    return type(damage)(
+        f"{result.damaged.count} of {result.selected} files could not be restored, the first is "
+        f"{result.damaged.samples[0][0]!r}: {damage.message}",
+        hint="all other files were restored and nothing was deleted; take the damaged ones from another recovery point",
+        damaged=[key for key, _ in result.damaged.samples],
+        written_objects=result.written,
+    )
+
+
+def _check_deleting(selection: Selection, conflict: Conflict) -> None:
+    if not selection.is_whole_prefix or conflict is not Conflict.OVERWRITE:
+        raise ConfigurationError(
+            "what the backup does not have is deleted only where everything below a prefix is restored and overwritten",
+            hint="choose no single files, and conflict 'overwrite'",
+        )
+
+
+def _require_proven(result: FilesRestore) -> None:
+    if not result.selected:
+        raise ConfigurationError(
+            "the backup has no file there, and so everything in the target would be deleted; nothing was",
+            hint="is the prefix right? A place that is to be empty is emptied by hand",
+        )
+    if result.unproven.count:
+        raise RestoreMismatch(
+            f"{result.unproven.count} files were restored, but nothing proves their bytes, the first is "
+            f"{result.unproven.samples[0][0]!r}; so nothing was deleted",
+            hint="compare them with another recovery point; without delete_extra the restore is done",
+            unproven=[key for key, _ in result.unproven.samples],
+        )
 
 
 def _selected(entries: Iterable[FileEntry], selection: Selection) -> Iterator[FileEntry]:

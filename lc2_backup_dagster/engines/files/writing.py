@@ -13,6 +13,7 @@ from lc2_backup_dagster.engines.files.counts import Sampled
 from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry
 from lc2_backup_dagster.engines.files.identity import object_key
 from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
+from lc2_backup_dagster.engines.files.sameness import Sameness
 from lc2_backup_dagster.engines.files.source import Patience
 from lc2_backup_dagster.engines.files.workers import Limits, Workers
 from lc2_backup_dagster.model.errors import (
@@ -45,9 +46,13 @@ class FilesRestore:
         selected: files of the backup that were meant.
         written: files written by this run.
         written_bytes: their bytes.
-        kept: files the target had already and that were left as they were.
+        kept: files the target had already and that were left as they were: all under ``skip``, under ``overwrite``
+            those that are the same.
+        kept_bytes: their size in the backup.
         kept_differing: those of them whose size is another than in the backup.
         overwritten: files the target had in another version.
+        deleted: objects of the target that the backup does not have and that were deleted.
+        deleted_bytes: their size.
         damaged: files that could not be restored because the repository is damaged, with the reason.
         metadata_kept: whether the target can hold content type and metadata.
         unproven: files copied by the store whose SHA-256 nobody has computed yet and whose copy has another etag than
@@ -59,8 +64,11 @@ class FilesRestore:
     written: int = 0
     written_bytes: int = 0
     kept: int = 0
+    kept_bytes: int = 0
     kept_differing: int = 0
     overwritten: int = 0
+    deleted: Sampled = field(default_factory=Sampled)
+    deleted_bytes: int = 0
     damaged: Sampled = field(default_factory=Sampled)
     metadata_kept: bool = True
     unproven: Sampled = field(default_factory=Sampled)
@@ -90,12 +98,14 @@ class RestoreWriter:
         repository: where the contents are.
         target: where to.
         conflict: what happens to files that are there.
+        sameness: says which of them need not be sent again under ``overwrite``.
+        rehearse: decide and count everything, and write nothing.
         patience: how often things are tried again.
         limits: threads and memory.
-        progress: told how far it is.
+        progress: told the files and bytes that are done, those that were left as they were too.
 
     Attributes:
-        result: what was done so far.
+        result: what was done so far; what would be done, with ``rehearse``.
         damage: the first damage of the repository that was met, or None.
     """
 
@@ -105,6 +115,8 @@ class RestoreWriter:
         target: ObjectStore,
         conflict: Conflict,
         *,
+        sameness: Sameness,
+        rehearse: bool,
         patience: Patience,
         limits: Limits,
         progress: Progress | None,
@@ -114,6 +126,8 @@ class RestoreWriter:
         self._repository = repository
         self._target = target
         self._conflict = conflict
+        self._sameness = sameness
+        self._rehearse = rehearse
         self._patience = patience
         self._limits = limits
         self._progress = progress
@@ -146,13 +160,13 @@ class RestoreWriter:
         entry, existing = file.entry, file.existing
         if existing is None:
             return False
-        same_size = existing.size_bytes == entry.size_bytes
-        if self._conflict is Conflict.SKIP or (same_size and entry.etag is not None and existing.etag == entry.etag):
-            with self._lock:
-                self.result.kept += 1
-                self.result.kept_differing += not same_size
-            return True
-        return False
+        if self._conflict is not Conflict.SKIP:
+            return False
+        with self._lock:
+            self.result.kept += 1
+            self.result.kept_bytes += entry.size_bytes
+            self.result.kept_differing += existing.size_bytes != entry.size_bytes
+        return True
 
     def _submit(self, workers: Workers[None], group: list[FileToWrite]) -> None:
         first = group[0].entry
@@ -182,10 +196,12 @@ class RestoreWriter:
                     self.result.unproven.add(entry.key)
             else:
                 self.result.kept += 1
+                self.result.kept_bytes += entry.size_bytes
 
     def _tell(self) -> None:
         if self._progress:
-            self._progress(self.result.written, self.result.written_bytes)
+            done = self.result
+            self._progress(done.written + done.kept + done.damaged.count, done.written_bytes + done.kept_bytes)
 
     def _write_one(self, file: FileToWrite) -> _Done:
         entry, tries = file.entry, 0
@@ -196,6 +212,10 @@ class RestoreWriter:
             return self._write_content(entry)
 
         try:
+            if file.existing is not None and self._is_same(entry, file.existing):
+                return _Done(file, written=False)
+            if self._rehearse:
+                return _Done(file, written=True)
             return _Done(file, written=True, proven=self._patience.through_outages(write))
         except IntegrityError as error:
             return _Done(file, written=False, damage=error)
@@ -209,6 +229,9 @@ class RestoreWriter:
                 hint="something else writes there; choose another target",
                 key=entry.key,
             ) from error
+
+    def _is_same(self, entry: FileEntry, existing: ObjectInfo) -> bool:
+        return self._patience.through_outages(lambda: self._sameness.holds(entry, existing))
 
     def _write_content(self, entry: FileEntry) -> bool:
         """Write one file and say whether its bytes are proven to be those of the backup."""

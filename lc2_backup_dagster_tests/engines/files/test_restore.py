@@ -122,9 +122,10 @@ def test_overwrite_replaces_what_differs_writes_nothing_else_and_deletes_nothing
     fill(source, {"big/several": b"damaged", "public/photo.jpg": b"damaged", "since": b"stays"})
     source.delete(["empty.txt"])
 
-    result = library.restore(backup, source, conflict=Conflict.OVERWRITE)
+    result = library.restore(backup, source, conflict=Conflict.OVERWRITE, origin=source)
 
     assert (result.written, result.overwritten) == (3, 2)
+    assert result.kept == len(all_of_a_library()) - 3
     wanted = MemoryStore()
     fill(wanted, {**all_of_a_library(), "since": b"stays"})
     assert facts_of(source) == facts_of(wanted)
