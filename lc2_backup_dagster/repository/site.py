@@ -20,7 +20,7 @@ from lc2_backup_dagster.repository.log import CommitLog
 from lc2_backup_dagster.repository.manifest import Manifest, decode_manifest
 from lc2_backup_dagster.repository.marker import open_marker
 from lc2_backup_dagster.repository.parts import DEFAULT_OPTIONS, Part, WriteOptions
-from lc2_backup_dagster.repository.reading import StreamReader, read_sealed
+from lc2_backup_dagster.repository.reading import StoredStream, StreamReader, read_sealed
 from lc2_backup_dagster.repository.record import Initiator, Record, RecordType
 from lc2_backup_dagster.repository.wal.archive import WalArchive, first_names
 from lc2_backup_dagster.repository.wal.header import WalSigner
@@ -109,7 +109,11 @@ class SiteRepository:
 
     def open_stream(self, manifest: Manifest, name: str) -> StreamReader:
         """Return a reader of one stream of a backup, to be left with ``close`` or ``with``."""
-        return StreamReader(
+        return self.stored_stream(manifest, name).open()
+
+    def stored_stream(self, manifest: Manifest, name: str) -> StoredStream:
+        """Return one stream of a backup, of which ranges can be read."""
+        return StoredStream(
             self.store,
             self.sealer,
             prefix=layout.backup_prefix(self.site, manifest.component, manifest.backup_id),
