@@ -7,7 +7,7 @@ from pathlib import Path
 from lc2_backup_dagster.engines.postgres.backup_manifest import ManifestFile, manifest_files, read_manifest
 from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, archive_stream, index_stream
 from lc2_backup_dagster.engines.postgres.checksums import new_checksum
-from lc2_backup_dagster.engines.postgres.increments import PREFIX, IncrementSink
+from lc2_backup_dagster.engines.postgres.increments import PREFIX, ChangedFile, IncrementSink, UnderlyingSink
 from lc2_backup_dagster.engines.postgres.member_sinks import Checked, NewFile, Sink
 from lc2_backup_dagster.engines.postgres.tablespaces import LINKS_FOLDER
 from lc2_backup_dagster.engines.postgres.tar_index import TarMember
@@ -25,9 +25,10 @@ from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.operations.stored_chain import manifests_of
 from lc2_backup_dagster.repository.manifest import Manifest
-from lc2_backup_dagster.repository.ranges import read_range
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
+
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,17 @@ def restore_file(
     with recorded_restore(repository, initiator, body):
         try:
             with scratch_folder(context.database.scratch_directory, context.site, "restore-file") as scratch:
-                for number, each in enumerate(found):
+                changed = ChangedFile(path)
+                partial.touch(exist_ok=False)
+                for each in reversed(found):
                     promised = _promised(repository, each, scratch)
-                    _take(repository, each, promised, partial, whole=number == 0)
+                    file = FileIO(partial, "r+b")
+                    if each is not found[0]:
+                        _take(repository, each, promised, IncrementSink(file, changed))
+                    elif len(found) > 1:
+                        _take(repository, each, promised, UnderlyingSink(file, changed))
+                    else:
+                        _take(repository, each, promised, NewFile(file))
             partial.rename(output)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -152,10 +161,7 @@ def _promised(repository: SiteRepository, found: _Found, scratch: Path) -> Manif
     return next((each for each in manifest_files(copy) if each.path == found.name), None)
 
 
-def _take(
-    repository: SiteRepository, found: _Found, promised: ManifestFile | None, partial: Path, *, whole: bool
-) -> None:
-    sink: Sink = NewFile(FileIO(partial, "xb")) if whole else IncrementSink(FileIO(partial, "r+b"), found.name)
+def _take(repository: SiteRepository, found: _Found, promised: ManifestFile | None, sink: Sink) -> None:
     checksum = new_checksum(promised.algorithm) if promised else None
     if promised is not None and promised.size != found.member.size:
         sink.abandon()
@@ -163,10 +169,10 @@ def _take(
     if promised is not None and checksum is not None:
         sink = Checked(sink, checksum, promised)
     try:
-        for piece in read_range(
-            repository, found.manifest, found.stream, offset=found.member.offset, size=found.member.size
-        ):
-            sink.write(piece)
+        start, stream = found.member.offset, repository.stored_stream(found.manifest, found.stream)
+        with stream.open(start=start, end=start + found.member.size) as source:
+            while piece := source.read(_CHUNK_BYTES):
+                sink.write(memoryview(piece))
     except BaseException:
         sink.abandon()
         raise

@@ -53,12 +53,16 @@ def tablespaces_of(manifest: Manifest) -> dict[int, str]:
 
 
 def _stored(repository: SiteRepository, manifest: Manifest) -> StoredBase:
+    streams = {name: repository.stored_stream(manifest, name) for name in manifest.streams}
+    indexes = frozenset(name for name in streams if name.endswith(".index"))
     return StoredBase(
         manifest.backup_id,
-        {stream.name: stream.plain_bytes for stream in manifest.all_streams() if not stream.name.endswith(".index")},
-        lambda name: repository.open_stream(manifest, name),
+        {name: each.stream.plain_bytes for name, each in streams.items() if name not in indexes},
+        lambda name: streams[name].open(),
         tablespaces=tablespaces_of(manifest),
         system_identifier=str(manifest.details["system_identifier"]),
+        open_range=lambda name, start, end: streams[name].open(start=start, end=end, prove_plain=False),
+        indexes=indexes,
     )
 
 

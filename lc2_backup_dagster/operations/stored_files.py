@@ -61,7 +61,8 @@ def stored_lines(
     """
     manifest = repository.manifest(backup.backup_id)
     first = _first_part(repository, manifest, prefix)
-    with repository.open_stream(manifest, STREAM, first_part=first) as reader:
+    stream = repository.stored_stream(manifest, STREAM)
+    with stream.open(start=stream.begin_of(first)) as reader:
         lines = entry_lines(reader, name=_name(manifest), cut=first > 0)
         yield _beginning_with(lines, prefix)
 
@@ -109,7 +110,8 @@ def _first_part(repository: SiteRepository, manifest: Manifest, prefix: str) -> 
 
 def _first_key(repository: SiteRepository, manifest: Manifest, part: int) -> str | None:
     """Return the key of the first line behind the first line feed of a part, or None when none comes."""
-    with repository.open_stream(manifest, STREAM, first_part=part, ahead=1) as reader:
+    stream = repository.stored_stream(manifest, STREAM)
+    with stream.open(start=stream.begin_of(part), ahead=1) as reader:
         line = next(entry_lines(reader, name=_name(manifest), cut=True), None)
     return None if line is None else line.key
 

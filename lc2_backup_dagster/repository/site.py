@@ -20,7 +20,7 @@ from lc2_backup_dagster.repository.log import CommitLog
 from lc2_backup_dagster.repository.manifest import Manifest, decode_manifest
 from lc2_backup_dagster.repository.marker import open_marker
 from lc2_backup_dagster.repository.parts import DEFAULT_OPTIONS, Part, WriteOptions
-from lc2_backup_dagster.repository.reading import PARTS_AHEAD, StreamReader, read_sealed
+from lc2_backup_dagster.repository.reading import StoredStream, StreamReader, read_sealed
 from lc2_backup_dagster.repository.record import Initiator, Record, RecordType
 from lc2_backup_dagster.repository.wal.archive import WalArchive, first_names
 from lc2_backup_dagster.repository.wal.header import WalSigner
@@ -107,25 +107,18 @@ class SiteRepository:
             )
         return decode_manifest(data, where=key)
 
-    def open_stream(
-        self, manifest: Manifest, name: str, *, first_part: int = 0, ahead: int = PARTS_AHEAD
-    ) -> StreamReader:
-        """Return a reader of one stream of a backup, to be left with ``close`` or ``with``.
+    def open_stream(self, manifest: Manifest, name: str) -> StreamReader:
+        """Return a reader of one stream of a backup, to be left with ``close`` or ``with``."""
+        return self.stored_stream(manifest, name).open()
 
-        Args:
-            manifest: of the backup.
-            name: of the stream.
-            first_part: number of the part to begin with.
-            ahead: parts fetched at once.
-        """
-        return StreamReader(
+    def stored_stream(self, manifest: Manifest, name: str) -> StoredStream:
+        """Return one stream of a backup, of which ranges can be read."""
+        return StoredStream(
             self.store,
             self.sealer,
             prefix=layout.backup_prefix(self.site, manifest.component, manifest.backup_id),
             stream=manifest.stream(name),
             key_id=manifest.encryption.key_id if manifest.encryption else None,
-            first_part=first_part,
-            ahead=ahead,
         )
 
     def save_stream(self, manifest: Manifest, name: str, target: Path) -> None:

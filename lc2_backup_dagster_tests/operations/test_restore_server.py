@@ -3,9 +3,10 @@
 import pytest
 
 from lc2_backup_dagster.engines.postgres.scratch_server import start_and_ask
-from lc2_backup_dagster.model.errors import ConfigurationError, PartCorrupt, TargetNotEmpty
+from lc2_backup_dagster.model.errors import ConfigurationError, IntegrityError, PartCorrupt, TargetNotEmpty
 from lc2_backup_dagster.operations.restore_server import facts, plan_server_restore, restore_server
 from lc2_backup_dagster.repository.record import RecordType
+from lc2_backup_dagster.repository.sealing import TinkSealer
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.tiny_site import picture_of
 
@@ -85,3 +86,26 @@ def test_a_damaged_part_ends_the_restore_and_removes_what_was_written(site, back
         )
     assert not (place / "data").exists()
     assert list(site.repository.log.records())[-1].body["result"] == "failed"
+
+
+@pytest.mark.parametrize("range_bytes", [100_000, 1 << 30])
+def test_a_part_that_decodes_to_other_bytes_is_caught_by_postgresqls_own_checksum(
+    range_bytes, site, backed_up, place, monkeypatch
+):
+    """The SHA-256 of plain parts is not computed again on a restore: the server's checksum of each file stands for it.
+
+    Stored bytes that fit the manifest and decode to others need a forged manifest; here the decoding itself is wrong.
+    """
+    monkeypatch.setattr("lc2_backup_dagster.engines.postgres.restore_base.RANGE_BYTES", range_bytes)
+    unseal = TinkSealer.unseal
+
+    def unseal_wrongly(self, stored, *, key, key_id):
+        plain = unseal(self, stored, key=key, key_id=key_id)
+        return plain.replace(b"pg_class\0", b"pg_claSs\0") if "/base.tar/" in key else plain
+
+    monkeypatch.setattr(TinkSealer, "unseal", unseal_wrongly)
+    with pytest.raises(IntegrityError, match="is not what its manifest promises"):
+        restore_server(
+            site.context, backed_up.base.backup.backup_id, target_directory=place / "data", start=True, initiator=TESTER
+        )
+    assert not (place / "data").exists()

@@ -55,6 +55,15 @@ class ChainManifests:
         # The links are made by the restore; a server that found the map would make those of the original server.
         self._has_map = self.planned.pop(MAP_NAME, None) is not None
 
+    @property
+    def prove_content(self) -> bool:
+        """Whether every file has a checksum of the server's, in each backup that it comes from; WAL has its own."""
+        return all(
+            each.checksum is not None and each.algorithm not in (None, "NONE")
+            for file in self.planned.values()
+            for each in (file.whole, *file.increments)
+        )
+
     def write_result(self, target: Path, *, unpacking: "Unpacking", account: Account | None) -> None:
         """Write ``backup_manifest`` into the restored directory: the server's own where it says all, else a new one."""
         path = target / MANIFEST_NAME
@@ -75,9 +84,12 @@ class ChainManifests:
                 continue  # WAL is not part of a manifest, the tablespace map is not restored
             file = planned.whole
             place = unpacking.place(name if name != CONTROL else CONTROL + UNFINISHED)
-            if name in rewritten or not planned.is_known:
+            if name in rewritten:
                 size, checksum = file_checksum(place, file.algorithm)
                 file = replace(file, size=size, checksum=checksum)
-            elif place.stat().st_size != file.size:
-                raise IntegrityError(f"{place} has not the {file.size} bytes that its manifest promises")
+            elif not planned.is_known:
+                size, checksum = unpacking.results[name]
+                file = replace(file, size=size, checksum=checksum)
+            if place.stat().st_size != file.size:
+                raise IntegrityError(f"{place} has not the {file.size} bytes that were written")
             yield replace(file, path=name), unpacking.modified.get(name, 0)

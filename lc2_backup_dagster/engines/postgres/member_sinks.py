@@ -10,7 +10,31 @@ from typing import Protocol
 
 from lc2_backup_dagster.engines.postgres.backup_manifest import ManifestFile
 from lc2_backup_dagster.engines.postgres.checksums import Checksum
+from lc2_backup_dagster.engines.postgres.page_cache import PageCache
 from lc2_backup_dagster.model.errors import IntegrityError
+
+_COMPARED_BYTES = 64 * 1024
+
+
+def write_all(file: FileIO, piece: memoryview, position: int) -> int:
+    """Write a piece at a position; return how many bytes were written: all."""
+    left = piece
+    while left:
+        written = os.pwrite(file.fileno(), left, position)
+        position += written
+        left = left[written:]
+    return len(piece)
+
+
+def write_differing(file: FileIO, piece: memoryview, position: int) -> int:
+    """Write what of a piece is not in the file already; return how many bytes were written."""
+    written = 0
+    while piece:
+        step, piece = piece[:_COMPARED_BYTES], piece[_COMPARED_BYTES:]
+        if bytes(step) != os.pread(file.fileno(), len(step), position):  # views are compared item by item
+            written += write_all(file, step, position)
+        position += len(step)
+    return written
 
 
 def _ignore(written: int) -> None:
@@ -42,10 +66,12 @@ class NewFile:
 
     Args:
         file: open for writing; closed with this sink.
+        cache: what is told of every piece written.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: FileIO, cache: PageCache | None = None) -> None:
         self._file = file
+        self._cache = cache
         self._written = 0
         self._on_close: Callable[[int], None] = _ignore
 
@@ -55,12 +81,14 @@ class NewFile:
 
     def write(self, chunk: memoryview, /) -> None:
         """Append a piece."""
-        self._written += len(chunk)
-        while chunk:
-            chunk = chunk[self._file.write(chunk) :]
+        self._written += write_all(self._file, chunk, self._written)
+        if self._cache is not None:
+            self._cache.wrote(self._file.fileno(), self._written)
 
     def close(self) -> None:
         """Close it."""
+        if self._cache is not None:
+            self._cache.finished(self._file.fileno(), self._written)
         self._file.close()
         self._on_close(self._written)
 
@@ -76,8 +104,6 @@ class ComparedFile:
         file: open for reading and writing; closed with this sink.
     """
 
-    _STEP_BYTES = 64 * 1024
-
     def __init__(self, file: FileIO) -> None:
         self._file = file
         self._position = 0
@@ -90,15 +116,8 @@ class ComparedFile:
 
     def write(self, chunk: memoryview, /) -> None:
         """Compare a piece with what is there, and write what differs."""
-        while chunk:
-            piece = chunk[: self._STEP_BYTES]
-            if piece != memoryview(os.pread(self._file.fileno(), len(piece), self._position)):
-                done = os.pwrite(self._file.fileno(), piece, self._position)
-                self._written += done
-            else:
-                done = len(piece)
-            self._position += done
-            chunk = chunk[done:]
+        self._written += write_differing(self._file, chunk, self._position)
+        self._position += len(chunk)
 
     def close(self) -> None:
         """Cut off what lies behind the content."""

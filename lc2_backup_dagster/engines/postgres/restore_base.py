@@ -1,6 +1,7 @@
 """Restore base backups into a data directory that cannot start before it is complete.
 
-A chain of increments is applied in place, oldest backup first (``increments``): every byte is written where it stays.
+A chain of increments is put together in place, newest backup first (``increments``): every byte is written once, where
+it stays. Where the manifests prove every file, several lanes unpack pieces of one archive at once (``lanes``).
 ``global/pg_control`` is written under another name and renamed last, after everything else is on disk: a server
 refuses a directory without it, so an unfinished restore can never be mistaken for a database. What a server must find
 at its first start (``settled``) is written before that.
@@ -11,21 +12,22 @@ already are left alone, of the others only what differs is written, and what the
 
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from lc2_backup_dagster.engines.postgres.account import Account, give_to, server_account
 from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, TAR_STREAM, archive_stream
 from lc2_backup_dagster.engines.postgres.chain_manifests import ChainManifests
 from lc2_backup_dagster.engines.postgres.delta import keep_what_is_right, remove_empty_directories
+from lc2_backup_dagster.engines.postgres.lanes import LANES, Piece, unpack_in_lanes
 from lc2_backup_dagster.engines.postgres.ports import Progress, SupportsRead, naming_full_disk, no_progress
 from lc2_backup_dagster.engines.postgres.tablespaces import LINKS_FOLDER, make_links, place_tablespaces
-from lc2_backup_dagster.engines.postgres.tar_index import TarScanner
+from lc2_backup_dagster.engines.postgres.tar_ranges import TarRange, cut_tar
 from lc2_backup_dagster.engines.postgres.target_directory import (
     CONTROL,
     UNFINISHED,
@@ -44,7 +46,8 @@ from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError, Storage
 __all__ = ["RestoredBase", "StoredBase", "check_target_directory", "restore_base", "restore_chain"]
 
 _CHUNK_BYTES = 1 << 20
-_AT_ONCE = 3
+# Shorter ranges cost more than they share: the part in which two of them meet is opened twice.
+RANGE_BYTES = 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class StoredBase:
         name: its id, for messages.
         streams: name → length in bytes: ``base.tar``, ``backup_manifest``, ``tablespace-<oid>.tar``.
         open_stream: opens one of them.
+        open_range: opens the bytes of an archive from one position to another. Its caller proves every file by the
+            server's checksum; what only proves the same again may be left out. None where streams are read whole.
+        indexes: streams beyond those that are indexes of archives; ``open_stream`` opens them too.
         tablespaces: oid → directory on the original server.
         system_identifier: of the cluster, or None to believe the manifest.
     """
@@ -64,6 +70,8 @@ class StoredBase:
     open_stream: Callable[[str], AbstractContextManager[SupportsRead]]
     tablespaces: Mapping[int, str] = field(default_factory=dict[int, str])
     system_identifier: str | None = None
+    open_range: Callable[[str, int, int], AbstractContextManager[SupportsRead]] | None = None
+    indexes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +199,9 @@ def restore_chain(
     account = account if account is not None else server_account()
     outside = [place for place in places.values() if target not in place.parents]
     with _all_or_nothing([target, *outside], delta=delta), naming_full_disk(target):
-        restoring = _Restoring(chain, target, places, account, delta=delta)
+        restoring = _Restoring(chain, target, places, account, delta=delta, durable=durable)
         restoring.run(on_progress)
-        restoring.complete(durable=durable, before_control=before_control)
+        restoring.complete(before_control)
         major = _major(target)
         verified = None
         if verify:
@@ -237,12 +245,13 @@ class _Restoring:
 
     def __init__(
         self, chain: Sequence[StoredBase], target: Path, places: Mapping[int, Path], account: Account | None, *,
-        delta: bool,
+        delta: bool, durable: bool,
     ) -> None:  # fmt: skip
         self._chain = chain
         self._target = target
         self._places = places
         self._delta = delta
+        self._durable = durable
         self._account = account
         self.kept = self.deleted = 0
         target.mkdir(mode=0o700, exist_ok=True)
@@ -251,6 +260,7 @@ class _Restoring:
         work = mark(target, system_identifier=identifier)
         self._work = work
         self.manifests = _read_manifests(chain, work)
+        self._is_proven = self.manifests is not None and self.manifests.prove_content
         if delta:
             disable(target)
         self._prepare()
@@ -265,44 +275,46 @@ class _Restoring:
             self.kept = len(kept)
         self.unpacking = Unpacking(
             self._target, tablespaces=self._places, newest=len(self._chain) - 1, planned=planned, kept=kept,
-            account=self._account, delta=self._delta,
+            account=self._account, delta=self._delta, through_cache=not self._durable,
         )  # fmt: skip
 
     def run(self, on_progress: Progress) -> None:
-        """Read every stream; those of different tablespaces at the same time."""
-        lanes = {TAR_STREAM: ""}
-        lanes |= {archive_stream(oid): f"{LINKS_FOLDER}/{oid}/" for oid in self._places}
-        total = sum(base.streams.get(name, 0) for base in self._chain for name in lanes)
-        progress = _SharedProgress(on_progress, total or None)
-        with contextlib.ExitStack() as leaving:
-            leaving.callback(self.unpacking.abandon)
-            if len(lanes) == 1:
-                self._lane(TAR_STREAM, "", progress)
-                return
-            with ThreadPoolExecutor(min(_AT_ONCE, len(lanes)), thread_name_prefix="restore") as pool:
-                running = [pool.submit(self._lane, name, prefix, progress) for name, prefix in lanes.items()]
-                try:
-                    for each in running:
-                        each.result()
-                except BaseException:
-                    progress.broken.set()
-                    raise
+        """Read every archive."""
+        names = {TAR_STREAM: ""} | {archive_stream(oid): f"{LINKS_FOLDER}/{oid}/" for oid in self._places}
+        total = sum(base.streams.get(name, 0) for base in self._chain for name in names)
+        backups = [
+            [
+                piece
+                for name, prefix in names.items()
+                if name in base.streams  # the tablespace may be younger than this backup
+                for piece in self._pieces(number, base, name, prefix)
+            ]
+            for number, base in reversed(list(enumerate(self._chain)))
+        ]
+        unpack_in_lanes(backups, self.unpacking, total_bytes=total or None, on_progress=on_progress)
 
-    def _lane(self, name: str, prefix: str, progress: "_SharedProgress") -> None:
-        """Unpack the streams of one tablespace, oldest backup first."""
-        for number, base in enumerate(self._chain):
-            if name not in base.streams:
-                continue  # the tablespace is younger than this backup
-            scanner = TarScanner(lambda member, at=number: self.unpacking.member(member, number=at, prefix=prefix))
-            with base.open_stream(name) as source:
-                while not progress.broken.is_set() and (chunk := source.read(_CHUNK_BYTES)):
-                    scanner.feed(chunk)
-                    progress.add(len(chunk))
-            if progress.broken.is_set():
-                return
-            scanner.finish()
+    def _pieces(self, number: int, base: StoredBase, name: str, prefix: str) -> list[Piece]:
+        """Cut an archive where lanes can share it: what every file must be is known, and no file is there yet."""
+        size, open_range = base.streams[name], base.open_range
+        if open_range is None or not self._is_proven:
+            return [Piece(number, prefix, size, partial(base.open_stream, name))]
+        return [
+            Piece(number, prefix, each.size_bytes, partial(open_range, name, each.start, each.end), each)
+            for each in self._ranges(base, name, size)
+        ]
 
-    def complete(self, *, durable: bool, before_control: Callable[[Path], None]) -> None:
+    def _ranges(self, base: StoredBase, name: str, size: int) -> list[TarRange]:
+        whole = [TarRange(0, size, is_last=True)]
+        index = f"{name.removesuffix('.tar')}.index"
+        if self._delta or index not in base.indexes or size < 2 * RANGE_BYTES:
+            return whole
+        try:
+            with base.open_stream(index) as lines:
+                return cut_tar(lines, tar_bytes=size, range_bytes=RANGE_BYTES)
+        except IntegrityError:
+            return whole  # it only saves time: what is restored is proven without it
+
+    def complete(self, before_control: Callable[[Path], None]) -> None:
         """Make everything durable, then let the directory be a database."""
         target = self._target
         self.unpacking.check_complete()
@@ -314,42 +326,31 @@ class _Restoring:
             remove_empty_directories(target, self.unpacking, tablespaces=self._places)
         before_control(target)
         shutil.rmtree(self._work)
-        if durable:
+        if self._durable:
             for directory in (target, *self._places.values()):
                 sync_file_system(directory)
         control = target / CONTROL
         control.with_name(control.name + UNFINISHED).rename(control)
-        if durable:
+        if self._durable:
             sync_path(control.parent)
             sync_path(target.parent)
-
-
-class _SharedProgress:
-    """Adds up the progress of several lanes, and tells them when one of them broke."""
-
-    def __init__(self, on_progress: Progress, total_bytes: int | None) -> None:
-        self._on_progress, self._total_bytes = on_progress, total_bytes
-        self._lock = threading.Lock()
-        self._done = 0
-        self.broken = threading.Event()
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self._done += count
-            self._on_progress(self._done, self._total_bytes)
 
 
 def _read_manifests(chain: Sequence[StoredBase], work: Path) -> ChainManifests | None:
     if len(chain) == 1 and MANIFEST_STREAM not in chain[0].streams:
         return None
-    paths: list[Path] = []
-    for number, base in enumerate(chain):
-        if MANIFEST_STREAM not in base.streams:
-            raise ChainBroken(f"{base.name} has no {MANIFEST_STREAM}, it cannot be part of a chain")
-        path = work / f"manifest.{number}"
+    lacking = next((base.name for base in chain if MANIFEST_STREAM not in base.streams), None)
+    if lacking is not None:
+        raise ChainBroken(f"{lacking} has no {MANIFEST_STREAM}, it cannot be part of a chain")
+    paths = [work / f"manifest.{number}" for number in range(len(chain))]
+
+    def fetch(base: StoredBase, path: Path) -> None:
         with base.open_stream(MANIFEST_STREAM) as source, path.open("wb") as file:
             shutil.copyfileobj(_Readable(source), file, _CHUNK_BYTES)
-        paths.append(path)
+
+    with ThreadPoolExecutor(LANES, thread_name_prefix="manifests") as pool:
+        for _ in pool.map(fetch, chain, paths):
+            pass
     return ChainManifests(paths, names=[base.name for base in chain], system_identifier=chain[-1].system_identifier)
 
 

@@ -89,11 +89,17 @@ class TarScanner:
     Args:
         on_member: called at the header of every member, in stream order; returns what takes its content, or None
             to pass over it. The sink is closed when the content was complete, not when the scan breaks off.
+        start: where in the stream the scan begins: at the header of a member.
+        whole: whether one scanner sees the whole stream. In a part of one, what holds for all members behind it is
+            refused; PostgreSQL writes no such headers.
     """
 
-    def __init__(self, on_member: Callable[[TarMember], MemberSink | None]) -> None:
+    def __init__(
+        self, on_member: Callable[[TarMember], MemberSink | None], *, start: int = 0, whole: bool = True
+    ) -> None:
         self._on_member = on_member
-        self._position = 0
+        self._position = start
+        self._whole = whole
         self._block = bytearray()  # an incomplete header
         self._remaining = 0  # content still to come
         self._padding = 0
@@ -140,6 +146,15 @@ class TarScanner:
         if self._remaining or self._padding or self._block or self._zero_blocks < 2:
             raise IntegrityError(f"the tar stream ends too early, after {self._position} bytes")
 
+    def finish_between_members(self) -> None:
+        """State that the part of the stream has ended, and that another scanner goes on here.
+
+        Raises:
+            IntegrityError: a member goes on, or the archive has ended already.
+        """
+        if self._remaining or self._padding or self._block or self._next or self._zero_blocks:
+            raise IntegrityError(f"no member of the tar stream begins at byte {self._position}")
+
     def _take_content(self, piece: memoryview) -> int:
         if self._meta is not None:
             self._meta[1].extend(piece)
@@ -173,6 +188,8 @@ class TarScanner:
         if _octal(block[148:156]) != sum(block) - sum(block[148:156]) + 8 * 0x20:
             raise IntegrityError(f"the tar header at byte {self._position - _BLOCK} has a wrong checksum")
         typeflag = chr(block[156]) if block[156] else _PLAIN_FILE
+        if typeflag == "g" and not self._whole:
+            raise IntegrityError(f"the tar stream has a header for all members, at byte {self._position - _BLOCK}")
         size = _number(block[124:136])
         if typeflag in _META_TYPES:
             if size > _MAX_META_BYTES:

@@ -1,25 +1,29 @@
 """Write the members of base backups into a data directory: whole files, and changed blocks in place.
 
 What every member must be is known from the manifests (``chain_plan``) before it arrives; its size and checksum are
-proven while it passes by. Members that a later backup replaces or drops are passed over.
+proven while it passes by. Members that a later backup replaces or drops are passed over. The backups of a chain come
+newest first (``increments``).
 """
 
-import contextlib
 import os
 import shutil
 import stat
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from lc2_backup_dagster.engines.postgres.account import Account, give_to
 from lc2_backup_dagster.engines.postgres.backup_label import LABEL_NAME, without_parent
 from lc2_backup_dagster.engines.postgres.backup_manifest import MANIFEST_NAME, ManifestFile
 from lc2_backup_dagster.engines.postgres.chain_plan import WAL_FOLDER, PlannedFile
 from lc2_backup_dagster.engines.postgres.checksums import new_checksum
-from lc2_backup_dagster.engines.postgres.increments import IncrementSink, final_path
+from lc2_backup_dagster.engines.postgres.increments import ChangedFile, IncrementSink, UnderlyingSink, final_path
 from lc2_backup_dagster.engines.postgres.member_sinks import Checked, ComparedFile, LabelFile, NewFile, Sink
+from lc2_backup_dagster.engines.postgres.page_cache import PageCache
 from lc2_backup_dagster.engines.postgres.tablespaces import LINKS_FOLDER, MAP_NAME
 from lc2_backup_dagster.engines.postgres.tar_index import MemberSink, TarMember
 from lc2_backup_dagster.engines.postgres.target_directory import CONTROL, UNFINISHED
@@ -32,7 +36,8 @@ _SIGNALS = ("standby.signal", "recovery.signal")
 class Unpacking:
     """A data directory as it grows out of the backups of a chain.
 
-    Members of different tablespaces may arrive from different threads.
+    Members arrive through lanes, each used by one thread. All of a newer backup have arrived before the first of an
+    older one does.
 
     Args:
         target: the data directory; exists.
@@ -42,6 +47,7 @@ class Unpacking:
         kept: paths whose content is right already (delta).
         account: who shall own everything.
         delta: files may be there already; only what differs is written.
+        through_cache: leave in the page cache what was written, for a server that is started at once.
 
     Attributes:
         files: files written.
@@ -49,11 +55,12 @@ class Unpacking:
         modified: second of last modification of each file by the newest backup.
         directories: directories of the newest backup.
         has_control: whether ``pg_control`` was written, under its unfinished name.
+        results: size and checksum of each file that increments changed.
     """
 
     def __init__(
         self, target: Path, *, tablespaces: Mapping[int, Path], newest: int, planned: dict[str, PlannedFile] | None,
-        kept: frozenset[str], account: Account | None, delta: bool,
+        kept: frozenset[str], account: Account | None, delta: bool, through_cache: bool = True,
     ) -> None:  # fmt: skip
         self._roots = {"": target, **{f"{LINKS_FOLDER}/{oid}/": place for oid, place in tablespaces.items()}}
         self._newest = newest
@@ -64,16 +71,22 @@ class Unpacking:
         self._kept = kept
         self._account = account
         self._delta = delta
-        self._open: dict[str, Sink] = {}
+        self._through_cache = through_cache or delta
+        self._changed: dict[str, ChangedFile] = {}
         self._counting = threading.Lock()
         self.files = 0
         self.bytes_written = 0
         self.directories: set[str] = set()
         self.modified: dict[str, int] = {}
         self.has_control = False
+        self.results: dict[str, tuple[int, str | None]] = {}
 
-    def member(self, member: TarMember, *, number: int, prefix: str) -> MemberSink | None:
-        """Take one member of a stream of backup ``number``; ``prefix`` is its tablespace's path in the cluster.
+    def lane(self, *, number: int, prefix: str) -> "Lane":
+        """Return what takes members of one stream of backup ``number``; ``prefix`` is its tablespace's path."""
+        return Lane(self, number, prefix, None if self._through_cache else PageCache())
+
+    def member(self, member: TarMember, *, number: int, prefix: str, cache: PageCache | None) -> Sink | None:
+        """Take one member.
 
         Raises:
             IntegrityError: a base backup holds no such member.
@@ -81,20 +94,11 @@ class Unpacking:
         name = prefix + _clean(member.path)
         try:
             if member.is_file:
-                sink = self._file(member, name.rstrip("/"), number)
-                if sink is not None:
-                    self._open[prefix] = sink
-                return sink
+                return self._file(member, name.rstrip("/"), number, cache)
             self._other(member, name.rstrip("/"), number)
         except (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise IntegrityError(f"the base backup's members do not fit together at {name!r}") from error
         return None
-
-    def abandon(self) -> None:
-        """Close what a broken stream left open."""
-        for sink in self._open.values():
-            with contextlib.suppress(OSError):
-                sink.abandon()
 
     def check_complete(self) -> None:
         """Raise unless every planned file has arrived.
@@ -126,11 +130,13 @@ class Unpacking:
         path = self.place(name)
         if self._delta and not path.is_dir():
             _remove(path)
+        if self._planned is not None:
+            self._make_parents(path.parent)  # they may come through another lane, later
         path.mkdir(mode=0o700, exist_ok=True)
         path.chmod(member.mode & 0o750 | 0o700)
         give_to(self._account, path)
 
-    def _file(self, member: TarMember, name: str, number: int) -> Sink | None:
+    def _file(self, member: TarMember, name: str, number: int, cache: PageCache | None) -> Sink | None:
         name, incremental = final_path(name) if number else (name, False)
         if name in _SIGNALS or name == MAP_NAME or (name == MANIFEST_NAME and self._planned is not None):
             return None
@@ -143,7 +149,7 @@ class Unpacking:
             in_place = self._planned is None or name.startswith(f"{WAL_FOLDER}/")
             if not in_place and is_newest:
                 raise IntegrityError(f"the base backup holds {name}, which its manifest does not list")
-            return self._counted(self._whole(member, name)) if is_newest else None
+            return self._counted(self._whole(member, name, cache)) if is_newest else None
         if name in self._kept or number < planned.whole_at:
             return None
         promised = planned.whole if number == planned.whole_at else planned.increments[number - planned.whole_at - 1]
@@ -151,11 +157,23 @@ class Unpacking:
             raise IntegrityError(
                 f"the base backup holds {member.size} bytes of {member.path}, its manifest promises {promised.size}"
             )
-        self._missing[name] -= 1
+        self._expect(name, older=number - planned.whole_at)
         if incremental and planned.is_known:
             return None  # it says that nothing has changed; opening every file of a cluster would take longest
-        sink = self._increment(name) if incremental else self._whole(member, name, inherits=number > 0)
+        if incremental:
+            sink = self._increment(member, name, is_newest=is_newest)
+        elif planned.is_known:
+            sink = self._whole(member, name, cache, inherits=number > 0)
+        else:
+            sink = self._underlying(name, promised, cache)
         return self._counted(_checked(sink, promised))
+
+    def _expect(self, name: str, *, older: int) -> None:
+        """Take note that a planned file arrived from one backup; from so many older ones it is still to come."""
+        with self._counting:
+            if self._missing[name] != older + 1:
+                raise IntegrityError(f"the base backups hold {name} twice, or not in all of which it consists")
+            self._missing[name] = older
 
     def _counted(self, sink: Sink) -> Sink:
         sink.tell(self._count)
@@ -165,7 +183,7 @@ class Unpacking:
         with self._counting:
             self.bytes_written += written
 
-    def _whole(self, member: TarMember, name: str, *, inherits: bool = False) -> Sink:
+    def _whole(self, member: TarMember, name: str, cache: PageCache | None, *, inherits: bool = False) -> Sink:
         with self._counting:
             self.files += 1
         mode = member.mode & 0o640 | 0o600
@@ -178,10 +196,13 @@ class Unpacking:
             path.unlink(missing_ok=True)
             return LabelFile(self._created(path, os.O_WRONLY | os.O_EXCL, mode), without_parent)
         if self._delta:
-            if not stat.S_ISREG(_mode_of(path)):
-                _remove(path)
-            return ComparedFile(self._created(path, os.O_RDWR, mode))
-        return NewFile(self._created(path, os.O_WRONLY | os.O_EXCL, mode))
+            return ComparedFile(self._present(path, mode))
+        return NewFile(self._created(path, os.O_WRONLY | os.O_EXCL, mode), cache)
+
+    def _present(self, path: Path, mode: int) -> FileIO:
+        if not stat.S_ISREG(_mode_of(path)):
+            _remove(path)
+        return self._created(path, os.O_RDWR, mode)
 
     def _created(self, path: Path, flags: int, mode: int) -> FileIO:
         flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -190,7 +211,7 @@ class Unpacking:
         except FileNotFoundError:
             if self._planned is None:
                 raise
-            # Directory members of older backups are passed over, because the newest may not have them.
+            # Its directory may come through another lane, later.
             self._make_parents(path.parent)
             descriptor = os.open(path, flags, mode)
         file = FileIO(descriptor, "r+b")
@@ -200,12 +221,60 @@ class Unpacking:
     def _make_parents(self, folder: Path) -> None:
         if not folder.is_dir():
             self._make_parents(folder.parent)
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=0o700, exist_ok=True)  # another lane may have made it meanwhile
             give_to(self._account, folder)
 
-    def _increment(self, name: str) -> Sink:
-        descriptor = os.open(self.place(name), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        return IncrementSink(FileIO(descriptor, "r+b"), name, compare=self._delta)
+    def _increment(self, member: TarMember, name: str, *, is_newest: bool) -> Sink:
+        if not is_newest:
+            return IncrementSink(self._existing(name), self._changed[name])
+        with self._counting:
+            self.files += 1
+        self._changed[name] = changed = ChangedFile(name, compare=self._delta)
+        path, mode = self.place(name), member.mode & 0o640 | 0o600
+        file = self._present(path, mode) if self._delta else self._created(path, os.O_RDWR | os.O_EXCL, mode)
+        return IncrementSink(file, changed)
+
+    def _underlying(self, name: str, promised: ManifestFile, cache: PageCache | None) -> Sink:
+        def take_result(size: int, checksum: str | None) -> None:
+            self.results[name] = (size, checksum)
+
+        changed = self._changed.pop(name)
+        checksum = new_checksum(promised.algorithm)
+        return UnderlyingSink(self._existing(name), changed, take_result, checksum=checksum, cache=cache)
+
+    def _existing(self, name: str) -> FileIO:
+        return FileIO(os.open(self.place(name), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b")
+
+
+class Lane:
+    """Takes members of one stream, one after the other; a context manager. Made by ``Unpacking``."""
+
+    def __init__(self, unpacking: Unpacking, number: int, prefix: str, cache: PageCache | None) -> None:
+        self._unpacking, self._number, self._prefix = unpacking, number, prefix
+        self._cache = cache
+        self._sink: Sink | None = None
+
+    def member(self, member: TarMember) -> MemberSink | None:
+        """Take one member; what took the one before is closed already.
+
+        Raises:
+            IntegrityError: a base backup holds no such member.
+        """
+        self._sink = self._unpacking.member(member, number=self._number, prefix=self._prefix, cache=self._cache)
+        return self._sink
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what a broken stream left open."""
+        if self._sink is not None:
+            with suppress(OSError):
+                self._sink.abandon()
+        if self._cache is not None:
+            self._cache.close()
 
 
 def _checked(sink: Sink, promised: ManifestFile) -> Sink:

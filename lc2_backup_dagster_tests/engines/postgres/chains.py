@@ -73,6 +73,8 @@ def stored_base(backup: BaseBackup, streams: FileStreams, *, name: str) -> Store
         streams.open,
         tablespaces={each.oid: each.location for each in backup.tablespaces},
         system_identifier=backup.system_identifier,
+        open_range=streams.open_range,
+        indexes=frozenset(stream.name for stream in backup.streams if stream.name.endswith(".index")),
     )
 
 

@@ -1,5 +1,6 @@
-"""A ``write`` that keeps streams in files, for tests of capture."""
+"""A ``write`` that keeps streams in files, for tests of capture and restore."""
 
+import io
 from pathlib import Path
 
 from lc2_backup_dagster.repository.parts import Part, Stream, SupportsRead
@@ -30,3 +31,8 @@ class FileStreams:
 
     def open(self, name: str):
         return self.path(name).open("rb")
+
+    def open_range(self, name: str, start: int, end: int):
+        with self.path(name).open("rb") as file:
+            file.seek(start)
+            return io.BytesIO(file.read(end - start))

@@ -1,4 +1,4 @@
-"""Increments of single files: what they leave, change, cut off and add, whatever pieces they arrive in."""
+"""Increments of single files, newest first: what they leave, change, cut off and add, whatever pieces they come in."""
 
 import io
 import struct
@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from lc2_backup_dagster.engines.postgres.backup_manifest import ManifestFile
 from lc2_backup_dagster.engines.postgres.chain_plan import plan_chain
 from lc2_backup_dagster.engines.postgres.checksums import Crc32c
-from lc2_backup_dagster.engines.postgres.increments import PAGE_BYTES, IncrementSink, final_path, unchanged_content
+from lc2_backup_dagster.engines.postgres.increments import (
+    PAGE_BYTES,
+    ChangedFile,
+    IncrementSink,
+    UnderlyingSink,
+    final_path,
+    unchanged_content,
+)
 from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
 
 
@@ -24,40 +31,90 @@ def an_increment(blocks: dict[int, bytes], *, truncation: int) -> bytes:
     return head + (b"\0" * (-len(head) % PAGE_BYTES) if blocks else b"") + b"".join(blocks.values())
 
 
-def applied(path, before: bytes, increment: bytes, *, piece_bytes: int = 1 << 20, compare: bool = False) -> bytes:
-    path.write_bytes(before)
-    sink = IncrementSink(io.FileIO(path, "r+b"), "base/1/1", compare=compare)
+def fed(sink, content: bytes, piece_bytes: int) -> None:
     try:
-        for at in range(0, len(increment), piece_bytes):
-            sink.write(memoryview(increment)[at : at + piece_bytes])
+        for at in range(0, len(content), piece_bytes):
+            sink.write(memoryview(content)[at : at + piece_bytes])
         sink.close()
     except BaseException:
         sink.abandon()
         raise
-    return path.read_bytes()
 
 
-@settings(deadline=None, max_examples=150)
-@given(
-    before=st.lists(st.integers(0, 255), max_size=12),
-    blocks=st.dictionaries(st.integers(0, 15), st.integers(0, 255), max_size=10),
-    truncation=st.integers(0, 16),
-    piece_bytes=st.integers(1, 3 * PAGE_BYTES),
-    compare=st.booleans(),
-)
-def test_every_block_is_the_listed_one_or_what_may_stay(
-    before, blocks, truncation, piece_bytes, compare, tmp_path_factory
-):
-    blocks = dict(sorted(blocks.items()))
-    increment = an_increment({number: a_page(byte) for number, byte in blocks.items()}, truncation=truncation)
-    length = max([truncation, *(number + 1 for number in blocks)])
+def put_together(path, full: bytes, increments: list[bytes], *, piece_bytes: int = 1 << 20, compare: bool = False):
+    """Put a file together from a full backup and increments, oldest first; return what is told of the result."""
+    changed = ChangedFile("base/1/1", compare=compare)
+    if not compare:
+        path.write_bytes(b"")
+    for increment in reversed(increments):
+        fed(IncrementSink(io.FileIO(path, "r+b"), changed), increment, piece_bytes)
+    told = []
+    sink = UnderlyingSink(io.FileIO(path, "r+b"), changed, lambda *result: told.append(result), checksum=Crc32c())
+    fed(sink, full, piece_bytes)
+    [result] = told
+    return result
+
+
+def crc32c(content: bytes) -> str:
+    crc = Crc32c()
+    crc.update(content)
+    return crc.hexdigest()
+
+
+PAGES = st.integers(0, 255)
+INCREMENTS = st.tuples(st.dictionaries(st.integers(0, 15), PAGES, max_size=10), st.integers(0, 16))
+
+
+def followed(before: list[int], blocks: dict[int, int], truncation: int) -> list[int]:
+    """Return the file after an increment, by what the manual says of one: the model of the test."""
     kept = before[:truncation]
-    expected = b"".join(
-        a_page(blocks.get(number, kept[number] if number < len(kept) else 0)) for number in range(length)
-    )
-    path = tmp_path_factory.getbasetemp() / "increment"
-    old = b"".join(map(a_page, before))
-    assert applied(path, old, increment, piece_bytes=max(piece_bytes, 7), compare=compare) == expected
+    length = max([truncation, *(number + 1 for number in blocks)])
+    return [blocks.get(number, kept[number] if number < len(kept) else 0) for number in range(length)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    full=st.lists(PAGES, max_size=12),
+    torn=st.integers(0, PAGE_BYTES - 1),
+    chain=st.lists(INCREMENTS, min_size=1, max_size=4),
+    there=st.none() | st.lists(PAGES, max_size=20),
+    piece_bytes=st.integers(7, 3 * PAGE_BYTES),
+)
+def test_newest_first_is_what_the_increments_say_one_after_the_other(
+    full, torn, chain, there, piece_bytes, tmp_path_factory
+):
+    """Whatever was there before (a delta compares), and also where the full file ends within a block."""
+    expected = full
+    for blocks, truncation in chain:
+        expected = followed(expected, blocks, truncation)
+    increments = [
+        an_increment({number: a_page(blocks[number]) for number in sorted(blocks)}, truncation=truncation)
+        for blocks, truncation in chain
+    ]
+    path = tmp_path_factory.getbasetemp() / "put-together"
+    if there is not None:
+        path.write_bytes(b"".join(map(a_page, there)))
+    whole = b"".join(map(a_page, full))
+    result = put_together(path, whole, increments, piece_bytes=piece_bytes, compare=there is not None)
+    content = b"".join(map(a_page, expected))
+    assert path.read_bytes() == content
+    assert result == (len(content), crc32c(content))
+    if full and not chain[0][0] and chain[0][1] > len(full):
+        cut = whole[: len(whole) - torn]
+        put_together(path, cut, increments[:1], piece_bytes=piece_bytes)
+        assert path.read_bytes() == cut + bytes(chain[0][1] * PAGE_BYTES - len(cut))
+
+
+def test_a_block_that_a_newer_backup_has_is_not_written_by_an_older_one(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    changed, written = ChangedFile("base/1/1"), []
+    for blocks in ({1: 9, 2: 9}, {0: 5, 1: 5, 2: 5}):
+        sink = IncrementSink(io.FileIO(path, "r+b"), changed)
+        sink.tell(written.append)
+        fed(sink, an_increment({number: a_page(byte) for number, byte in blocks.items()}, truncation=3), 1000)
+    assert written == [2 * PAGE_BYTES, PAGE_BYTES]
+    assert path.read_bytes() == a_page(5) + a_page(9) + a_page(9)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +131,7 @@ def test_every_block_is_the_listed_one_or_what_may_stay(
 )
 def test_what_is_no_whole_increment_is_refused(increment, tmp_path):
     with pytest.raises(IntegrityError):
-        applied(tmp_path / "file", a_page(1), increment)
+        put_together(tmp_path / "file", a_page(1), [increment])
 
 
 def test_names_of_increments():
@@ -83,9 +140,7 @@ def test_names_of_increments():
 
 
 def listed(path: str, content: bytes) -> ManifestFile:
-    crc = Crc32c()
-    crc.update(content)
-    return ManifestFile(path, len(content), "CRC32C", crc.hexdigest())
+    return ManifestFile(path, len(content), "CRC32C", crc32c(content))
 
 
 def test_the_plan_knows_what_stays_as_it_was():

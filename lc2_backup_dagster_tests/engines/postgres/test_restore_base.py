@@ -126,7 +126,7 @@ def test_too_little_space_is_noticed_before_anything_is_written(tmp_path):
 def test_a_source_that_breaks_leaves_nothing_behind(base, tmp_path):
     class Breaking:
         def __init__(self, file):
-            self.file, self.left = file, 20
+            self.file, self.left = file, 2
 
         def read(self, size, /):
             self.left -= 1

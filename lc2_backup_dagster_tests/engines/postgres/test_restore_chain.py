@@ -1,20 +1,23 @@
 """Chains of increments, restored in place, are byte for byte what ``pg_combinebackup`` makes of the same backups."""
 
-import contextlib
 import io
 import shutil
 import subprocess
 import tarfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lc2_backup_dagster.demo.servers.postgres import wheel_bin_directory
+from lc2_backup_dagster.engines.postgres import restore_base
 from lc2_backup_dagster.engines.postgres.restore_base import restore_chain
 from lc2_backup_dagster.engines.postgres.scratch_server import start_and_ask
+from lc2_backup_dagster.engines.postgres.tar_index import TarMember
+from lc2_backup_dagster.engines.postgres.tar_ranges import cut_tar
 from lc2_backup_dagster.engines.postgres.tools import find_programs
-from lc2_backup_dagster.model.errors import ChainBroken, ConfigurationError, IntegrityError, TargetNotEmpty
+from lc2_backup_dagster.model.errors import ChainBroken, ConfigurationError, IntegrityError, PartCorrupt, TargetNotEmpty
 from lc2_backup_dagster_tests.engines.postgres.chains import BackupChain, content, differing
 from lc2_backup_dagster_tests.fixtures_postgres import start_server
 
@@ -77,6 +80,12 @@ def history(request, tmp_path_factory):
         server.remove()
 
 
+@pytest.fixture(autouse=True)
+def small_ranges(monkeypatch):
+    """Archives are cut into many ranges, as those of large databases are."""
+    monkeypatch.setattr("lc2_backup_dagster.engines.postgres.restore_base.RANGE_BYTES", 100_000)
+
+
 def restored(chain: BackupChain, place: Path, *numbers: int, **options):
     stored = chain.stored(*numbers)
     options = {"tablespaces": spaces_of(stored[-1], place), "durable": False, **options}
@@ -93,15 +102,79 @@ def check_with_tool(directory: Path, major: int) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 5])
-def test_a_chain_is_what_pg_combinebackup_makes(length, history, place):
+def test_a_chain_is_what_pg_combinebackup_makes(length, history, place, monkeypatch):
     chain, _ = history
+    cut = []
+    monkeypatch.setattr(restore_base, "cut_tar", lambda *of, **how: cut.append(cut_tar(*of, **how)) or cut[-1])
     result = restored(chain, place, *range(length))
+    assert max(map(len, cut)) > 50  # ranges of the full backup
     check_with_tool(place / "data", chain.server.major)
     assert (result.backups, result.verified.wal_parsed) == (length, True)
     if length == 1:
         return
     reference = chain.combined(place, *range(length))
     assert differing(content(place / "data"), content(reference)) == ["backup_manifest"]
+
+
+def with_damaged_index(stored):
+    def open_stream(name):
+        if name.endswith(".index"):
+            raise PartCorrupt(f"{name} is damaged")
+        return stored.open_stream(name)
+
+    return replace(stored, open_stream=open_stream)
+
+
+def as_whole_streams(stored):
+    return replace(stored, open_range=None)
+
+
+@pytest.mark.parametrize("made", [with_damaged_index, as_whole_streams])
+def test_without_an_index_a_chain_is_the_same(made, history, place):
+    chain, _ = history
+    stored = chain.stored(0, 1)
+    restored(chain, place, 0, 1)
+    restore_chain([made(each) for each in stored], target_directory=place / "other", durable=False,
+                  tablespaces=dict.fromkeys(stored[-1].tablespaces, place / "other-space"))  # fmt: skip
+    assert differing(content(place / "data"), content(place / "other")) == []
+
+
+def test_an_index_that_lies_is_noticed_and_leaves_nothing(history, place):
+    """It names boundaries where no member begins."""
+    chain, _ = history
+    [full] = chain.stored(0)
+
+    def shifted(name):
+        source = full.open_stream(name)
+        if not name.endswith(".index"):
+            return source
+        with source:
+            members = [TarMember.from_line(line) for line in source]
+        return io.BytesIO(b"".join(replace(each, size=each.size + 512).to_line() for each in members[:-1]))
+
+    with pytest.raises(IntegrityError):
+        restore_chain([replace(full, open_stream=shifted)], target_directory=place / "data",
+                      tablespaces=spaces_of(full, place))  # fmt: skip
+    assert list(place.iterdir()) == []
+
+
+def test_a_lane_that_breaks_stops_the_others_and_leaves_nothing(history, place):
+    chain, _ = history
+    *older, newest = chain.stored(0, 1)
+    opened = []
+
+    def breaking(name, start, end):
+        opened.append(start)
+        if len(opened) == 5:
+            raise PartCorrupt("part 7 is damaged")
+        return older[0].open_range(name, start, end)
+
+    with pytest.raises(PartCorrupt, match="part 7"):
+        restore_chain([replace(older[0], open_range=breaking), newest], target_directory=place / "data",
+                      tablespaces=spaces_of(newest, place))  # fmt: skip
+    assert len(opened) < 10
+    assert list(place.iterdir()) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("restore")]
 
 
 def test_the_restored_chain_starts_and_has_the_last_rows(history, place):
@@ -146,17 +219,19 @@ def test_damage_in_an_increment_is_noticed_and_leaves_nothing(name, history, pla
     chain, _ = history
     *older, newest = chain.stored(0, 1, 2)
 
-    @contextlib.contextmanager
-    def damaged(stream):
-        with newest.open_stream(stream) as source:
-            body = bytearray(source.read())
-        if stream == name:
-            body[victim(body) if name.endswith(".tar") else len(body) // 2] ^= 1
-        yield io.BytesIO(body)
+    with newest.open_stream(name) as source:
+        body = bytearray(source.read())
+    body[victim(body) if name.endswith(".tar") else len(body) // 2] ^= 1
 
+    def open_stream(stream):
+        return io.BytesIO(body) if stream == name else newest.open_stream(stream)
+
+    def open_range(stream, start, end):
+        return io.BytesIO(body[start:end]) if stream == name else newest.open_range(stream, start, end)
+
+    damaged = replace(newest, open_stream=open_stream, open_range=open_range)
     with pytest.raises(IntegrityError):
-        restore_chain([*older, replace(newest, open_stream=damaged)], target_directory=place / "data",
-                      tablespaces=spaces_of(newest, place))  # fmt: skip
+        restore_chain([*older, damaged], target_directory=place / "data", tablespaces=spaces_of(newest, place))
     assert list(place.iterdir()) == []
 
 
