@@ -154,6 +154,18 @@ def test_encryption_that_the_store_reports_is_told(store, s3_connection, buckets
     assert store.stat("plain").encryption is None
 
 
+def test_metadata_that_is_not_ascii_comes_back_byte_for_byte(store, other_store):
+    title = "Übergröße  à la carte".encode().decode("latin-1")  # as HTTP hands it out
+    for size_bytes in (10, 11 * MIB):
+        store.put_stream("key", [pattern(size_bytes)], size_bytes=size_bytes, metadata={"title": title})
+        other_store.copy_from(store, "key", "copy", size_bytes=size_bytes)
+
+        assert dict(store.stat("key").metadata) == {"title": title}
+        assert dict(other_store.stat("copy").metadata) == {"title": title}
+        store.delete(["key"])
+        other_store.delete(["copy"])
+
+
 def test_versions_are_noticed_and_named(s3_connection, make_bucket):
     store = S3Store(s3_connection, make_bucket(versioning=True))
     store.check(write=False)

@@ -43,11 +43,12 @@ def other_store(s3_connection, buckets):
 
 
 def history(store, prefix=""):
-    """Return key, size, marker or not, latest or not, of each version."""
-    return sorted(
+    """Return key, size, marker or not, latest or not, of each version, of one key in the order of the listing."""
+    found = [
         (each.info.key, each.info.size_bytes, each.is_delete_marker, each.is_latest)
         for each in store.list_versions(prefix)
-    )
+    ]
+    return sorted(found, key=lambda each: each[0])
 
 
 class TestS3WithVersioningKeepsTheContract(S3Contract):
@@ -77,10 +78,11 @@ def test_every_version_is_listed_and_so_is_a_deletion(store):
     store.delete(["lost"])
 
     assert history(store) == [
-        ("a/key", 0, True, False),
-        ("a/key", 1, False, False),
-        ("a/key", 2, False, False),
+        # The newest first, although all were written within the second that a listing tells.
         ("a/key", 3, False, True),
+        ("a/key", 0, True, False),
+        ("a/key", 2, False, False),
+        ("a/key", 1, False, False),
         ("lost", 0, True, True),
         ("lost", 5, False, False),
         ("whole", 4, False, True),
@@ -144,7 +146,9 @@ def test_a_delete_marker_and_an_unknown_version_are_absent(store, other_store):
     assert keys_of(other_store) == []
 
 
-def test_thousands_of_versions_are_listed(store):
+def test_thousands_of_versions_are_listed(s3_connection, make_bucket):
+    # In a bucket of its own that stays: SeaweedFS takes seconds for deleting the versions of such a key.
+    store = S3Store(s3_connection, make_bucket(versioning=True))
     # One key with more versions than a page holds, between others: a page ends in the middle of a key.
     for turn in range(3):
         store.put("a", b"x" * turn, create_only=False)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from lc2_backup_dagster.clouds.store import ObjectInfo
+from lc2_backup_dagster.clouds.store import HEADERS, ObjectInfo
 from lc2_backup_dagster.model.errors import KeyNotRepresentable, StoreUnavailable
 
 MAX_KEY_BYTES = 1024
@@ -58,6 +58,7 @@ def headed(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         checksum=_checksum(answer),
         encryption=answer.get("ServerSideEncryption"),
         encryption_key_id=answer.get("SSEKMSKeyId"),
+        headers=_headers(answer),
     )
 
 
@@ -75,16 +76,6 @@ def written(key: str, answer: Mapping[str, Any], *, size_bytes: int) -> ObjectIn
     )
 
 
-def listed(answer: Mapping[str, Any]) -> ObjectInfo:
-    """Read one entry of a listing."""
-    return ObjectInfo(
-        key=answer["Key"],
-        size_bytes=int(answer["Size"]),
-        modified=answer["LastModified"].astimezone(UTC),
-        etag=unquoted(answer.get("ETag")),
-    )
-
-
 def answered_at(answer: Mapping[str, Any]) -> datetime | None:
     """Return the store's time of an answer, from its ``Date`` header, in whole seconds.
 
@@ -95,9 +86,18 @@ def answered_at(answer: Mapping[str, Any]) -> datetime | None:
     if text is None:
         return None
     try:
-        return parsedate_to_datetime(text).astimezone(UTC)
+        return moment(text)
     except ValueError as error:
         raise StoreUnavailable(f"the store answers with a date that cannot be read: '{text}'") from error
+
+
+def moment(text: str) -> datetime:
+    """Read a date as HTTP writes it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return parsedate_to_datetime(text).astimezone(UTC)
 
 
 _CHECKSUMS = (
@@ -118,3 +118,17 @@ def _checksum(answer: Mapping[str, Any]) -> str | None:
         if value and "-" not in value:
             return f"{algorithm}:{binascii.a2b_base64(value).hex()}"
     return None
+
+
+PARAMETER_OF_HEADER = {name: name.title().replace("-", "") for name in HEADERS}
+"""The port's name of a header → boto3's name of the parameter, ``content-language`` → ``ContentLanguage``."""
+
+
+def _headers(answer: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: answer[parameter] for name, parameter in PARAMETER_OF_HEADER.items() if answer.get(parameter)}
+    encodings = found.get("content-encoding")
+    if encodings and "aws-chunked" in encodings:
+        # How an upload was sent, which some stores keep as if it were a property of the content.
+        kept = [each.strip() for each in encodings.split(",") if each.strip() != "aws-chunked"]
+        found["content-encoding"] = ",".join(kept)
+    return {name: value for name, value in found.items() if value}

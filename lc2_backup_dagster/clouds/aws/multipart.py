@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lc2_backup_dagster.clouds.aws.answers import headed, quoted
-from lc2_backup_dagster.clouds.aws.client import S3Bucket
+from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.pieces import MIB, exact_parts, in_flight, part_size
 from lc2_backup_dagster.clouds.aws.reader import digest_of
 from lc2_backup_dagster.clouds.store import ObjectInfo

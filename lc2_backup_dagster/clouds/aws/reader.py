@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from lc2_backup_dagster.clouds.aws.answers import headed, quoted
-from lc2_backup_dagster.clouds.aws.client import S3Bucket
+from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.errors import translated
 from lc2_backup_dagster.clouds.store import ObjectInfo
 from lc2_backup_dagster.model.errors import PermanentError, StoreUnavailable
@@ -57,9 +57,9 @@ class S3Reader:
                         f"get_object '{self._info.key}' in {self._bucket.place}: the transfer ended after"
                         f" {self._position} of {self._info.size_bytes} bytes"
                     )
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 self._failures += 1
-                if self._failures >= _TRIES:
+                if self._failures >= _TRIES or error.attributes.get("damaged"):
                     raise
                 self._resume()
                 continue

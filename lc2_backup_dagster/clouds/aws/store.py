@@ -7,11 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 from lc2_backup_dagster.clouds.aws.answers import MAX_KEY_BYTES, answered_at, checked, headed, quoted, written
-from lc2_backup_dagster.clouds.aws.client import S3Bucket, S3Connection
+from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
+from lc2_backup_dagster.clouds.aws.client import S3Connection
 from lc2_backup_dagster.clouds.aws.listing import check_listing, delete_objects, list_objects
 from lc2_backup_dagster.clouds.aws.multipart import copy_parts, source_of, upload_stream
 from lc2_backup_dagster.clouds.aws.pieces import MIB, exact_parts
 from lc2_backup_dagster.clouds.aws.reader import S3Reader, read_range
+from lc2_backup_dagster.clouds.aws.retries import Retries
 from lc2_backup_dagster.clouds.aws.versions import keeps_versions, list_versions
 from lc2_backup_dagster.clouds.prefixed import unwrapped
 from lc2_backup_dagster.clouds.store import (
@@ -69,7 +71,7 @@ class S3Store:
         copy_part_bytes: int = 256 * MIB,
     ) -> None:
         self._connection = connection
-        self._bucket = S3Bucket(connection, bucket)
+        self._bucket = S3Bucket(connection, bucket, Retries(connection.access.attempts))
         amazon = connection.access.endpoint is None and not bucket.endswith("--x-s3")
         self._ordered = amazon if ordered_listing is None else ordered_listing
         self._multipart_bytes = multipart_bytes
@@ -97,7 +99,7 @@ class S3Store:
     @property
     def throttling(self) -> Throttling:
         """How often the store asked to slow down."""
-        return Throttling()
+        return self._bucket.retries.throttling
 
     def check(self, *, write: bool) -> None:
         """Prove that the bucket exists and can be listed, and written when ``write``, with a small object."""
