@@ -45,8 +45,8 @@ def unquoted(etag: str | None) -> str | None:
     return etag.strip('"') if etag else None
 
 
-def headed(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
-    """Read the answer to ``head_object`` or ``get_object`` of a whole object."""
+def headed(key: str, answer: Mapping[str, Any], *, tags: Mapping[str, str] | None = None) -> ObjectInfo:
+    """Read the answer to ``head_object`` or ``get_object`` of a whole object; its tags come separately."""
     return ObjectInfo(
         key=key,
         size_bytes=int(answer["ContentLength"]),
@@ -58,6 +58,7 @@ def headed(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         checksum=_checksum(answer),
         encryption=answer.get("ServerSideEncryption"),
         encryption_key_id=answer.get("SSEKMSKeyId"),
+        tags=tags or {},
         headers=_headers(answer),
     )
 
@@ -120,12 +121,23 @@ def _checksum(answer: Mapping[str, Any]) -> str | None:
     return None
 
 
-PARAMETER_OF_HEADER = {name: name.title().replace("-", "") for name in HEADERS}
-"""The port's name of a header → boto3's name of the parameter, ``content-language`` → ``ContentLanguage``."""
+_PARAMETERS = {name: name.title().replace("-", "") for name in HEADERS}  # content-language → ContentLanguage
+
+
+def properties_of(
+    content_type: str | None, metadata: Mapping[str, str] | None, headers: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Return what is kept beside a content as boto3's parameters.
+
+    Raises:
+        KeyError: a header that no store keeps.
+    """
+    kept: dict[str, Any] = {_PARAMETERS[name]: value for name, value in (headers or {}).items()}
+    return {**kept, "ContentType": content_type, "Metadata": dict(metadata) if metadata else None}
 
 
 def _headers(answer: Mapping[str, Any]) -> dict[str, str]:
-    found = {name: answer[parameter] for name, parameter in PARAMETER_OF_HEADER.items() if answer.get(parameter)}
+    found: dict[str, str] = {name: answer[known] for name, known in _PARAMETERS.items() if answer.get(known)}
     encodings = found.get("content-encoding")
     if encodings and "aws-chunked" in encodings:
         # How an upload was sent, which some stores keep as if it were a property of the content.

@@ -96,6 +96,16 @@ def _copy(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[s
     return {**_answered(reply), "CopyObjectResult": result}
 
 
+def _tags(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[str, Any]:
+    reply = wire.send("GET", given["Key"], query=[("tagging", ""), *_version(given)])
+    root = _xml("GetObjectTagging", reply, _content("GetObjectTagging", reply))
+    found = (element for element in root.iter() if element.tag.rpartition("}")[2] == "Tag")
+    return {
+        "TagSet": [{child.tag.rpartition("}")[2]: child.text or "" for child in tag} for tag in found],
+        **_metadata_of(reply),
+    }
+
+
 def _begin(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[str, Any]:
     headers = _asked(given)
     if checksums:
@@ -121,6 +131,7 @@ FREQUENT: Mapping[str, Callable[..., Mapping[str, Any]]] = {
     "copy_object": _copy,
     "list_objects_v2": _list,
     "list_object_versions": _list_versions,
+    "get_object_tagging": _tags,
     # Not frequent, but boto3 refuses metadata that is not ASCII, although such is stored and handed out.
     "create_multipart_upload": _begin,
 }

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from lc2_backup_dagster.clouds.aws.answers import headed, quoted
@@ -37,6 +38,11 @@ class S3Reader:
     def info(self) -> ObjectInfo:
         """What the store said when the object was opened."""
         return self._info
+
+    def tell(self, tags: Mapping[str, str]) -> None:
+        """Add the tags to what is said of the object."""
+        if tags:
+            self._info = replace(self._info, tags=tags)
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes, empty only at the end.

@@ -2,18 +2,29 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from lc2_backup_dagster.clouds.aws.answers import MAX_KEY_BYTES, answered_at, checked, headed, quoted, written
+from lc2_backup_dagster.clouds.aws.answers import (
+    MAX_KEY_BYTES,
+    answered_at,
+    checked,
+    headed,
+    properties_of,
+    quoted,
+    written,
+)
 from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.client import S3Connection
+from lc2_backup_dagster.clouds.aws.copies import Source, Target, copy_parts, copy_whole
 from lc2_backup_dagster.clouds.aws.listing import check_listing, delete_objects, list_objects
-from lc2_backup_dagster.clouds.aws.multipart import copy_parts, source_of, upload_stream
+from lc2_backup_dagster.clouds.aws.multipart import upload_stream
 from lc2_backup_dagster.clouds.aws.pieces import MIB, exact_parts
 from lc2_backup_dagster.clouds.aws.reader import S3Reader, read_range
 from lc2_backup_dagster.clouds.aws.retries import Retries
+from lc2_backup_dagster.clouds.aws.tags import Tags, as_header
 from lc2_backup_dagster.clouds.aws.versions import keeps_versions, list_versions
 from lc2_backup_dagster.clouds.prefixed import unwrapped
 from lc2_backup_dagster.clouds.store import (
@@ -45,7 +56,9 @@ class S3Store:
       reading back: the key holds exactly our bytes, or it is ``AlreadyExists``, or the outcome stays
       ``StoreUnavailable``. Who writes something unique (a log record with its attempt's id) therefore knows whether
       it was the one.
-    * Content types and user metadata are kept; tags and access lists are not looked at.
+    * Content types, user metadata, tags and the headers of ``HEADERS`` are kept; access lists are not looked at. Where
+      tags may not be read or set by a copy, they are left out, which is logged once. Metadata that is not ASCII is
+      handed out as HTTP gives it, each byte as the Latin-1 letter of that number, and taken back like that.
     * Keys are sent as they are. Some stores hold fewer than S3 itself does (SeaweedFS: no ``//``, no ``/`` at the
       end, 255 bytes between slashes).
 
@@ -73,6 +86,7 @@ class S3Store:
         self._connection = connection
         self._bucket = S3Bucket(connection, bucket, Retries(connection.access.attempts))
         amazon = connection.access.endpoint is None and not bucket.endswith("--x-s3")
+        self._tags = Tags(self._bucket)
         self._ordered = amazon if ordered_listing is None else ordered_listing
         self._multipart_bytes = multipart_bytes
         self._part_bytes = part_bytes
@@ -126,7 +140,8 @@ class S3Store:
         headers: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         """Write one object of any size, in parts where it is large."""
-        properties: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata) if metadata else None}
+        properties = properties_of(content_type, metadata, headers)
+        properties["Tagging"] = as_header(tags)
         if size_bytes <= self._multipart_bytes:
             (body,) = exact_parts(key, chunks, size_bytes=size_bytes, length=self._multipart_bytes)
             return self._put(key, body, create_only=create_only, properties=properties)
@@ -162,12 +177,14 @@ class S3Store:
         with self._version(key, version):
             answer = self._bucket.call("get_object", key=checked(key), IfMatch=quoted(if_match), VersionId=version)
         with closing(S3Reader(self._bucket, key, answer, version=version)) as reader:
+            reader.tell(self._tags.of(key, answer, version=version))
             yield reader
 
     def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
         """Return what the store says of an object, with metadata, encryption and checksum if it has one."""
         with self._version(key, version):
-            return headed(key, self._bucket.head(checked(key), version=version))
+            answer = self._bucket.head(checked(key), version=version)
+        return headed(key, answer, tags=self._tags.of(key, answer, version=version))
 
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects page by page; without trust in the store's order, ``start_after`` reads all the pages."""
@@ -206,34 +223,17 @@ class S3Store:
         store, inner_key = unwrapped(source, source_key)
         if not isinstance(store, S3Store) or not self.can_copy_from(store):
             raise TypeError(f"{self.url} cannot copy from {source.url}; ask can_copy_from first")
+        origin = Source(store._bucket, checked(inner_key), version, store._tags)
+        target = Target(self._bucket, checked(key), self._tags)
         with store._version(inner_key, version):
-            return self._copy(store._bucket, checked(inner_key), checked(key), size_bytes, if_match, version)
-
-    def _copy(
-        self, origin: S3Bucket, source_key: str, key: str, size_bytes: int, if_match: str | None, version: str | None
-    ) -> ObjectInfo:
-        if size_bytes > self._copy_limit_bytes:
-            return copy_parts(
-                origin,
-                source_key,
-                self._bucket,
-                key,
-                size_bytes=size_bytes,
-                part_bytes=self._copy_part_bytes,
-                etag=if_match,
-                version=version,
-            )
-        answer = self._bucket.call(
-            "copy_object",
-            key=key,
-            CopySource=source_of(origin, source_key, version),
-            CopySourceIfMatch=quoted(if_match),
-        )
-        result = answer.get("CopyObjectResult", {})
+            if size_bytes > self._copy_limit_bytes:
+                part_bytes = self._copy_part_bytes
+                return copy_parts(origin, target, size_bytes=size_bytes, part_bytes=part_bytes, etag=if_match)
+            made = copy_whole(origin, target, etag=if_match)
         # With the etag as condition the source had the size that the caller saw; without, look at what came (L-6).
-        if if_match is None or not result.get("ETag"):
+        if if_match is None or made is None:
             return self._copied(key, size_bytes=size_bytes)
-        return written(key, {**answer, "ETag": result["ETag"]}, size_bytes=size_bytes)
+        return replace(made, size_bytes=size_bytes)
 
     def now(self) -> datetime:
         """Return the store's own time, in whole seconds, from the ``Date`` header of a small answer."""
