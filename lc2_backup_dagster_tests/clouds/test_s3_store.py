@@ -66,16 +66,8 @@ def connect(s3_access):
         connection.close()
 
 
-class TestS3StoreKeepsTheContract(ObjectStoreContract):
+class S3Contract(ObjectStoreContract):
     unrepresentable_keys = ("", "x" * 1025, "\udcff")
-
-    @pytest.fixture
-    def store(self, store):
-        return store
-
-    @pytest.fixture
-    def other_store(self, other_store):
-        return other_store
 
     @pytest.fixture(autouse=True)
     def server(self, object_server, buckets):
@@ -90,6 +82,16 @@ class TestS3StoreKeepsTheContract(ObjectStoreContract):
                 answer = connection.getresponse()
                 answer.read()
                 assert answer.status == 201
+
+
+class TestS3StoreKeepsTheContract(S3Contract):
+    @pytest.fixture
+    def store(self, store):
+        return store
+
+    @pytest.fixture
+    def other_store(self, other_store):
+        return other_store
 
 
 def test_no_upload_in_parts_stays_behind(store, s3_connection, buckets):
@@ -150,6 +152,18 @@ def test_encryption_that_the_store_reports_is_told(store, s3_connection, buckets
     assert store.stat("key").encryption == "AES256"
     store.put("plain", b"content")
     assert store.stat("plain").encryption is None
+
+
+def test_metadata_that_is_not_ascii_comes_back_byte_for_byte(store, other_store):
+    title = "Übergröße  à la carte".encode().decode("latin-1")  # as HTTP hands it out
+    for size_bytes in (10, 11 * MIB):
+        store.put_stream("key", [pattern(size_bytes)], size_bytes=size_bytes, metadata={"title": title})
+        other_store.copy_from(store, "key", "copy", size_bytes=size_bytes)
+
+        assert dict(store.stat("key").metadata) == {"title": title}
+        assert dict(other_store.stat("copy").metadata) == {"title": title}
+        store.delete(["key"])
+        other_store.delete(["copy"])
 
 
 def test_versions_are_noticed_and_named(s3_connection, make_bucket):

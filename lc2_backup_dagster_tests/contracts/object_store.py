@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.model.errors import AlreadyExists, KeyNotRepresentable, ObjectNotFound, SourceChanged
+from lc2_backup_dagster.model.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    KeyNotRepresentable,
+    ObjectNotFound,
+    SourceChanged,
+)
 
 MIB = 1 << 20
 AWKWARD_KEYS = (
@@ -344,6 +350,29 @@ class ObjectStoreContract:
                 assert found.content_type == "application/pdf"
                 assert dict(found.metadata) == {"title": "one two"}
 
+    def test_tags_and_headers_are_kept_where_the_store_says_so(self, store, other_store):
+        tags = {"class": "personal data", "déjà/vu": "a+b=c"}
+        headers = {
+            "cache-control": "max-age=60, private",
+            "content-disposition": 'attachment; filename="a b.pdf"',
+            "content-encoding": "gzip",
+            "content-language": "de, en",
+        }
+        for size_bytes in (10, self.multipart_bytes):
+            content = pattern(size_bytes)
+            store.put_stream("key", [content], size_bytes=size_bytes, tags=tags, headers=headers, create_only=False)
+            other_store.copy_from(store, "key", "copy", size_bytes=size_bytes, if_match=store.stat("key").etag)
+
+            for kept_in, key in ((store, "key"), (other_store, "copy")):
+                with kept_in.open(key) as reader:
+                    # Encoded content comes as it is stored, not decoded.
+                    assert b"".join(iter(lambda reader=reader: reader.read(1 << 20), b"")) == content
+                for info in (kept_in.stat(key), reader.info):
+                    kept = (dict(info.tags), dict(info.headers))
+                    assert kept == ((tags, headers) if store.capabilities.user_metadata else ({}, {}))
+        store.put("plain", b"x")
+        assert (store.stat("plain").tags, store.stat("plain").headers) == ({}, {})
+
     def test_the_store_copies_small_and_large_objects_by_itself(self, store, other_store):
         assert store.can_copy_from(store)
         assert store.can_copy_from(other_store)
@@ -385,6 +414,27 @@ class ObjectStoreContract:
         store.check(write=True)
 
         assert keys_of(store) == []
+
+    def test_the_unordered_listing_is_the_listing(self, store):
+        fill(store, [f"{folder}/{number}" for folder in ("a", "b", "b-c") for number in range(3)])
+
+        for prefix in ("", "b", "b/", "b-", "nothing/"):
+            in_order = sorted(store.list(prefix), key=lambda found: found.key)
+            assert sorted(store.list_unordered(prefix), key=lambda found: found.key) == in_order
+
+    def test_versions_are_refused_where_there_are_none(self, store, other_store):
+        if store.capabilities.versions:
+            return
+        store.put("key", b"x")
+        attempts = [
+            lambda: list(store.list_versions()),
+            lambda: store.stat("key", version="one"),
+            lambda: store.open("key", version="one").__enter__(),
+            lambda: other_store.copy_from(store, "key", "copy", size_bytes=1, version="one"),
+        ]
+        for attempt in attempts:
+            with pytest.raises(ConfigurationError, match="no versions"):
+                attempt()
 
     def test_its_address_is_fit_for_messages(self, store):
         assert "//" in store.url

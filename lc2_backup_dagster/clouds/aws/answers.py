@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from lc2_backup_dagster.clouds.store import ObjectInfo
+from lc2_backup_dagster.clouds.store import HEADERS, ObjectInfo
 from lc2_backup_dagster.model.errors import KeyNotRepresentable, StoreUnavailable
 
 MAX_KEY_BYTES = 1024
@@ -45,8 +45,8 @@ def unquoted(etag: str | None) -> str | None:
     return etag.strip('"') if etag else None
 
 
-def headed(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
-    """Read the answer to ``head_object`` or ``get_object`` of a whole object."""
+def headed(key: str, answer: Mapping[str, Any], *, tags: Mapping[str, str] | None = None) -> ObjectInfo:
+    """Read the answer to ``head_object`` or ``get_object`` of a whole object; its tags come separately."""
     return ObjectInfo(
         key=key,
         size_bytes=int(answer["ContentLength"]),
@@ -58,6 +58,8 @@ def headed(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         checksum=_checksum(answer),
         encryption=answer.get("ServerSideEncryption"),
         encryption_key_id=answer.get("SSEKMSKeyId"),
+        tags=tags or {},
+        headers=_headers(answer),
     )
 
 
@@ -75,16 +77,6 @@ def written(key: str, answer: Mapping[str, Any], *, size_bytes: int) -> ObjectIn
     )
 
 
-def listed(answer: Mapping[str, Any]) -> ObjectInfo:
-    """Read one entry of a listing."""
-    return ObjectInfo(
-        key=answer["Key"],
-        size_bytes=int(answer["Size"]),
-        modified=answer["LastModified"].astimezone(UTC),
-        etag=unquoted(answer.get("ETag")),
-    )
-
-
 def answered_at(answer: Mapping[str, Any]) -> datetime | None:
     """Return the store's time of an answer, from its ``Date`` header, in whole seconds.
 
@@ -95,9 +87,18 @@ def answered_at(answer: Mapping[str, Any]) -> datetime | None:
     if text is None:
         return None
     try:
-        return parsedate_to_datetime(text).astimezone(UTC)
+        return moment(text)
     except ValueError as error:
         raise StoreUnavailable(f"the store answers with a date that cannot be read: '{text}'") from error
+
+
+def moment(text: str) -> datetime:
+    """Read a date as HTTP writes it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return parsedate_to_datetime(text).astimezone(UTC)
 
 
 _CHECKSUMS = (
@@ -118,3 +119,28 @@ def _checksum(answer: Mapping[str, Any]) -> str | None:
         if value and "-" not in value:
             return f"{algorithm}:{binascii.a2b_base64(value).hex()}"
     return None
+
+
+_PARAMETERS = {name: name.title().replace("-", "") for name in HEADERS}  # content-language → ContentLanguage
+
+
+def properties_of(
+    content_type: str | None, metadata: Mapping[str, str] | None, headers: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Return what is kept beside a content as boto3's parameters.
+
+    Raises:
+        KeyError: a header that no store keeps.
+    """
+    kept: dict[str, Any] = {_PARAMETERS[name]: value for name, value in (headers or {}).items()}
+    return {**kept, "ContentType": content_type, "Metadata": dict(metadata) if metadata else None}
+
+
+def _headers(answer: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {name: answer[known] for name, known in _PARAMETERS.items() if answer.get(known)}
+    encodings = found.get("content-encoding")
+    if encodings and "aws-chunked" in encodings:
+        # How an upload was sent, which some stores keep as if it were a property of the content.
+        kept = [each.strip() for each in encodings.split(",") if each.strip() != "aws-chunked"]
+        found["content-encoding"] = ",".join(kept)
+    return {name: value for name, value in found.items() if value}

@@ -1,18 +1,20 @@
-"""The connection: one boto3 client for one endpoint and one set of credentials, and a bucket seen through it."""
+"""The connection: one boto3 client, and a shorter wire to each bucket, for one endpoint and one set of credentials."""
 
 import base64
 import hashlib
+import socket
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lc2_backup_dagster.clouds.aws.errors import translated
-from lc2_backup_dagster.model.errors import BackupError, BucketNotFound, ObjectNotFound, StoreUnavailable
+from lc2_backup_dagster.clouds.aws.wire import Wire
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from urllib3 import PoolManager
 
 Checksums = Literal["when_required", "when_supported"]
 
@@ -67,40 +69,61 @@ class S3Connection:
     def __init__(self, access: S3Access) -> None:
         self.access = access
         self._lock = threading.Lock()
+        self._session: Any = None
         self._client: S3Client | None = None
+        self._pools: PoolManager | None = None
+        self._wires: dict[str, Wire | None] = {}
+        self._overheard = threading.local()
 
     @property
     def client(self) -> "S3Client":
-        """The boto3 client, made now if there is none."""
+        """The boto3 client, made now if there is none. It tries once; ``S3Bucket.call`` tries again."""
         with self._lock:
-            if self._client is None:
-                self._client = self._connect()
-            return self._client
+            return self._connected()
+
+    def wire(self, bucket: str) -> Wire | None:
+        """Return the short way to a bucket, or None where only boto3 knows the way."""
+        if bucket not in self._wires:
+            with self._lock:
+                if bucket not in self._wires:
+                    self._wires[bucket] = self._wire(bucket)
+        return self._wires[bucket]
+
+    def leave_wire(self, bucket: str) -> None:
+        """Leave a bucket to boto3 from now on."""
+        self._wires[bucket] = None
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
+            self._wires = {}
+            if self._pools is not None:
+                self._pools.clear()
+                self._pools = None
             if self._client is not None:
                 self._client.close()
                 self._client = None
+
+    def _connected(self) -> "S3Client":
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
 
     def _connect(self) -> "S3Client":
         from botocore.config import Config
 
         access = self.access
         with translated("connect", access.place):
-            client: S3Client = _session().client(
+            self._session = _session(access)
+            client: S3Client = self._session.create_client(
                 "s3",
                 endpoint_url=access.endpoint,
                 region_name=access.region,
-                aws_access_key_id=access.access_key,
-                aws_secret_access_key=access.secret_key,
-                aws_session_token=access.session_token,
                 verify=access.ca_file,
                 config=Config(
                     signature_version="s3v4",
                     s3={"addressing_style": "path" if access.path_style else "auto"},
-                    retries={"mode": "standard", "total_max_attempts": access.attempts},
+                    retries={"mode": "standard", "total_max_attempts": 1},
                     connect_timeout=access.connect_seconds,
                     read_timeout=access.read_seconds,
                     max_pool_connections=access.connections,
@@ -110,62 +133,64 @@ class S3Connection:
                     user_agent_extra="lc2-backup",
                 ),
             )
+        client.meta.events.register_first("before-send.s3.HeadObject", self._overhear)
         if access.endpoint is not None:
             client.meta.events.register("before-parameter-build.s3", _stay_here)
         if access.checksums == "when_required":
             client.meta.events.register("before-call.s3.DeleteObjects", _digest_the_old_way)
         return client
 
+    def _wire(self, bucket: str) -> Wire | None:
+        from botocore.utils import get_environ_proxies
+        from urllib3 import PoolManager
 
-@dataclass(frozen=True, slots=True)
-class S3Bucket:
-    """One bucket through a connection; every request of the adapter goes through ``call``."""
+        if bucket.endswith("--x-s3"):
+            return None  # directory buckets want sessions of their own
+        place = self._place(bucket)
+        if get_environ_proxies(place):
+            return None
+        if self._pools is None:
+            self._pools = PoolManager(**self._settings())
+        return Wire(
+            place,
+            region=self.access.region,
+            credentials=self._session.get_credentials(),
+            pool=self._pools.connection_from_url(place),
+        )
 
-    connection: S3Connection
-    name: str
-
-    @property
-    def place(self) -> str:
-        """Bucket and endpoint for messages."""
-        return f"bucket '{self.name}' at {self.connection.access.place}"
-
-    def call(
-        self,
-        operation: str,
-        /,
-        *,
-        key: str | None = None,
-        absent: type[BackupError] = StoreUnavailable,
-        **parameters: Any,
-    ) -> Mapping[str, Any]:
-        """Send one request and return its answer.
-
-        Args:
-            operation: boto3's method, like ``put_object``.
-            key: the object, if it is about one.
-            absent: what a 404 without a code means.
-            **parameters: boto3's own; those that are None are left out.
-        """
-        given = {name: value for name, value in parameters.items() if value is not None}
-        if key is not None:
-            given["Key"] = key
-        client = self.connection.client
-        with translated(operation, self.place, key or "", absent=absent):
-            return getattr(client, operation)(Bucket=self.name, **given)
-
-    def head(self, key: str, *, etag: str | None = None) -> Mapping[str, Any]:
-        """Ask for an object's properties.
-
-        Raises:
-            ObjectNotFound: certainly absent.
-            BucketNotFound: the bucket is; an answer to HEAD has no body that says which of both.
-            SourceChanged: it does not have that etag, quoted as the header wants it.
-        """
+    def _place(self, bucket: str) -> str:
+        """Return where boto3 would send a request: only it knows all rules of hosts, paths, regions and settings."""
+        client = self._connected()
+        self._overheard.url = ""
         try:
-            return self.call("head_object", key=key, absent=ObjectNotFound, IfMatch=etag, ChecksumMode="ENABLED")
-        except ObjectNotFound:
-            self.call("head_bucket", absent=BucketNotFound)
-            raise
+            client.head_object(Bucket=bucket, Key="key")
+            return str(self._overheard.url).removesuffix("/key")
+        finally:
+            del self._overheard.url
+
+    def _overhear(self, request: Any, **_: object) -> Any:
+        """Keep the address of the request that ``_place`` makes, and answer it instead of sending it."""
+        from botocore.awsrequest import AWSResponse, HeadersDict
+        from urllib3 import HTTPResponse
+
+        if not hasattr(self._overheard, "url"):
+            return None
+        self._overheard.url = request.url
+        return AWSResponse(request.url, 200, cast(Any, HeadersDict()), HTTPResponse(BytesIO(), preload_content=False))
+
+    def _settings(self) -> dict[str, Any]:
+        from botocore.httpsession import where
+        from urllib3 import Timeout
+        from urllib3.connection import HTTPConnection
+
+        access, plain = self.access, cast(Any, HTTPConnection).default_socket_options
+        return {
+            "maxsize": access.connections,
+            "timeout": Timeout(connect=access.connect_seconds, read=access.read_seconds),
+            "cert_reqs": "CERT_REQUIRED",
+            "ca_certs": access.ca_file or self._session.get_config_variable("ca_bundle") or where(),
+            "socket_options": [*plain, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
+        }
 
 
 @cache
@@ -176,14 +201,15 @@ def _models() -> Any:
     return Session().get_component("data_loader")
 
 
-def _session() -> Any:
-    """Return a new session, because sessions are not safe to share between threads."""
-    import boto3.session
+def _session(access: S3Access) -> Any:
+    """Return a new session, because sessions are not safe to share between threads, with the access's credentials."""
     from botocore.session import Session
 
-    session = Session()
+    session: Any = Session()
     session.register_component("data_loader", _models())
-    return boto3.session.Session(botocore_session=session)
+    if access.access_key is not None:
+        session.set_credentials(access.access_key, access.secret_key, access.session_token)
+    return session
 
 
 def _stay_here(context: dict[str, Any], **_: object) -> None:

@@ -1,4 +1,4 @@
-"""What boto3 raises, turned into the project's own errors.
+"""What boto3 and urllib3 raise, turned into the project's own errors.
 
 Only a store that says so itself makes an object absent; refusals, time-outs and answers that nobody can read never
 do (L-28). Messages hold the store's code and text, bucket, endpoint and operation, and no credentials.
@@ -45,6 +45,10 @@ _BY_CODE: Mapping[str, tuple[type[BackupError], str | None]] = {
     "NotImplemented": (ConfigurationError, "this store lacks the operation; try 'requestChecksums: when_required'"),
     "RequestTimeout": (StoreUnavailable, None),
     "SlowDown": (StoreUnavailable, None),
+    "Throttling": (StoreUnavailable, None),
+    "ThrottlingException": (StoreUnavailable, None),
+    "RequestLimitExceeded": (StoreUnavailable, None),
+    "BandwidthLimitExceeded": (StoreUnavailable, None),
     "BadDigest": (StoreUnavailable, "bytes were damaged on the way"),
     "IncompleteBody": (StoreUnavailable, None),
     "ConditionalRequestConflict": (StoreUnavailable, "another writer of the same key is busy"),
@@ -98,10 +102,11 @@ def error_for(
 def translated(
     operation: str, place: str, key: str = "", *, absent: type[BackupError] = StoreUnavailable
 ) -> Generator[None, None, None]:
-    """Raise what boto3 raises inside as an error of the project; attributes hold ``code``, ``status``, ``retries``."""
+    """Raise what boto3 and urllib3 raise inside as an error of the project; attributes hold ``code`` and ``status``."""
     from botocore import exceptions as boto
     from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import SSLError as TlsError
 
     where = f"{operation} '{key}' in {place}" if key else f"{operation} in {place}"
     try:
@@ -115,10 +120,10 @@ def translated(
             status=int(answer.get("HTTPStatusCode", 0)),
             where=where,
             absent=absent,
-            retries=int(answer.get("RetryAttempts", 0)),
+            retry_after=answer.get("HTTPHeaders", {}).get("retry-after"),
             key=key,
         ) from error
-    except boto.SSLError as error:
+    except (boto.SSLError, TlsError) as error:
         raise ConfigurationError(
             f"{where}: the secure connection failed: {error}",
             hint="name the file with the authority's certificate as 'caFile', or correct the endpoint",

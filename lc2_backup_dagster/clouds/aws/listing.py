@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from lc2_backup_dagster.clouds.aws.answers import checked, is_utf8, listed
-from lc2_backup_dagster.clouds.aws.client import S3Bucket
+from lc2_backup_dagster.clouds.aws.answers import checked, is_utf8
+from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.errors import error_for
+from lc2_backup_dagster.clouds.aws.pages import Page, page_of
 from lc2_backup_dagster.clouds.store import ObjectInfo
 from lc2_backup_dagster.model.errors import (
     BackupError,
@@ -43,39 +44,49 @@ def list_objects(bucket: S3Bucket, *, prefix: str, start_after: str | None, orde
     if ordered and start_after and is_utf8(start_after):
         wish["StartAfter"] = start_after
     last = b""
-    for answer in _pages(bucket, wish):
-        for entry in answer.get("Contents", ()):
-            key = _order(entry["Key"])
+    for page in pages(bucket, "list_objects_v2", wish):
+        for found in page.objects:
+            key = _order(found.key)
             if ordered and key < last:
                 raise ConfigurationError(
-                    f"list in {bucket.place}: it does not list in byte order, '{entry['Key']}' came too late",
+                    f"list in {bucket.place}: it does not list in byte order, '{found.key}' came too late",
                     hint="set 'orderedListing: false'",
                 )
             last = key
-            if key > after and entry["Key"].startswith(prefix):
-                yield listed(entry)
+            if key > after and found.key.startswith(prefix):
+                yield found
 
 
 def check_listing(bucket: S3Bucket) -> None:
     """Prove that the bucket can be listed."""
-    next(_pages(bucket, {"MaxKeys": 1}))
+    next(pages(bucket, "list_objects_v2", {"MaxKeys": 1}))
 
 
-def _pages(bucket: S3Bucket, wish: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    token: str | None = None
+def pages(bucket: S3Bucket, operation: str, wish: Mapping[str, Any]) -> Iterator[Page]:
+    """Yield the pages of a listing.
+
+    Args:
+        bucket: what is listed.
+        operation: ``list_objects_v2`` or ``list_object_versions``.
+        wish: parameters of the first request.
+
+    Raises:
+        StoreUnavailable: the listing broke off, or an answer is none.
+    """
+    following: dict[str, Any] = {}
+    where = f"{operation} in {bucket.place}"
     while True:
-        answer = bucket.call("list_objects_v2", **wish, ContinuationToken=token)
-        if "IsTruncated" not in answer:
+        page = page_of(bucket.call(operation, **{**wish, **following}), where=where)
+        if page.truncated is None:
             # An empty or foreign body behind a 200 must not pass for an empty bucket (L-28).
-            raise StoreUnavailable(f"list in {bucket.place}: the answer is no listing")
-        yield answer
-        if not answer["IsTruncated"]:
+            raise StoreUnavailable(f"{where}: the answer is no listing")
+        yield page
+        if not page.truncated:
             return
-        following = answer.get("NextContinuationToken")
-        if not following or following == token:
+        if not page.following or page.following == following:
             # Going on would skip objects or never end; taking what came for everything would lose the rest.
-            raise StoreUnavailable(f"list in {bucket.place}: it says there is more and not where")
-        token = following
+            raise StoreUnavailable(f"{where}: it says there is more and not where")
+        following = page.following
 
 
 def _order(key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Objects in several parts: written from a stream, or copied inside the store.
+"""Uploads in several parts, and objects written by them from a stream.
 
 Until it is completed an upload is invisible, and whatever fails it is aborted, so no part is paid for that nobody
 will complete. A completion is not believed: the object is looked at afterwards (L-6).
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lc2_backup_dagster.clouds.aws.answers import headed, quoted
-from lc2_backup_dagster.clouds.aws.client import S3Bucket
+from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.pieces import MIB, exact_parts, in_flight, part_size
 from lc2_backup_dagster.clouds.aws.reader import digest_of
 from lc2_backup_dagster.clouds.store import ObjectInfo
@@ -25,8 +25,6 @@ from lc2_backup_dagster.model.errors import (
 
 _MEMORY_BYTES = 64 * MIB
 _UPLOADS_AT_ONCE = 4
-_COPIES_AT_ONCE = 8
-_KEPT_BY_COPY = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,46 +115,11 @@ def upload_stream(
         return found.size_bytes == size_bytes and digest_of(bucket, found) == digest.hexdigest()
 
     with begun(bucket, key, properties) as upload:
-        calls = (_bind(upload.send, number, body) for number, body in enumerate(bodies(), 1))
-        return _finish(upload, in_flight(calls, at_once), size_bytes, create_only=create_only, is_ours=is_ours)
+        calls = (bind(upload.send, number, body) for number, body in enumerate(bodies(), 1))
+        return finish(upload, in_flight(calls, at_once), size_bytes, create_only=create_only, is_ours=is_ours)
 
 
-def copy_parts(
-    source: S3Bucket, source_key: str, bucket: S3Bucket, key: str, *, size_bytes: int, part_bytes: int, etag: str | None
-) -> ObjectInfo:
-    """Copy an object inside the store part by part, with content type and metadata.
-
-    Every part is copied under the condition that the source is still the same object.
-
-    Raises:
-        ObjectNotFound: the source is absent.
-        SourceChanged: it is not, or no longer, the object with that etag and size.
-    """
-    head = source.head(source_key, etag=quoted(etag))
-    found = headed(source_key, head)
-    if found.size_bytes != size_bytes:
-        raise SourceChanged(
-            f"copy '{source_key}' from {source.place}: it has {found.size_bytes} bytes, not {size_bytes}",
-            key=source_key,
-        )
-    length = part_size(size_bytes, smallest=part_bytes)
-    place = {"Bucket": source.name, "Key": source_key}
-    with begun(bucket, key, {name: head.get(name) for name in _KEPT_BY_COPY}) as upload:
-        ranges = ((start, min(start + length, size_bytes)) for start in range(0, size_bytes, length))
-        calls = (
-            _bind(upload.copy, number, place, start, end, found.etag) for number, (start, end) in enumerate(ranges, 1)
-        )
-        # The caller made sure that the key was free, so an object of that size there is the one just completed.
-        return _finish(
-            upload,
-            in_flight(calls, _COPIES_AT_ONCE),
-            size_bytes,
-            create_only=False,
-            is_ours=lambda made: made.size_bytes == size_bytes,
-        )
-
-
-def _finish(
+def finish(
     upload: Upload,
     parts: list[dict[str, Any]],
     size_bytes: int,
@@ -164,6 +127,19 @@ def _finish(
     create_only: bool,
     is_ours: Callable[[ObjectInfo], bool],
 ) -> ObjectInfo:
+    """Complete an upload and prove that the object is there, whatever the store answered.
+
+    Args:
+        upload: all its parts were sent.
+        parts: their entries.
+        size_bytes: of all together.
+        create_only: refuse a taken key.
+        is_ours: tells the object just completed from one that another writer made.
+
+    Raises:
+        AlreadyExists: ``create_only`` and the key is taken.
+        StoreUnavailable: the object is not there, or has another size.
+    """
     try:
         upload.complete(parts, create_only=create_only)
     except (SourceChanged, StoreUnavailable) as error:
@@ -198,5 +174,6 @@ def _look(upload: Upload) -> ObjectInfo | None:
         return None
 
 
-def _bind(call: Callable[..., dict[str, Any]], *arguments: object) -> Callable[[], dict[str, Any]]:
+def bind(call: Callable[..., dict[str, Any]], *arguments: object) -> Callable[[], dict[str, Any]]:
+    """Return the call with its arguments, to be made in another thread."""
     return lambda: call(*arguments)

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from lc2_backup_dagster.clouds.aws.answers import headed, quoted
-from lc2_backup_dagster.clouds.aws.client import S3Bucket
+from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.errors import translated
 from lc2_backup_dagster.clouds.store import ObjectInfo
 from lc2_backup_dagster.model.errors import PermanentError, StoreUnavailable
@@ -22,10 +23,12 @@ class S3Reader:
         bucket: where it is.
         key: the object.
         answer: the answer to ``get_object``.
+        version: the version that was asked for, or None.
     """
 
-    def __init__(self, bucket: S3Bucket, key: str, answer: Mapping[str, Any]) -> None:
+    def __init__(self, bucket: S3Bucket, key: str, answer: Mapping[str, Any], *, version: str | None = None) -> None:
         self._bucket = bucket
+        self._version = version
         self._info = headed(key, answer)
         self._body = answer["Body"]
         self._position = 0
@@ -35,6 +38,11 @@ class S3Reader:
     def info(self) -> ObjectInfo:
         """What the store said when the object was opened."""
         return self._info
+
+    def tell(self, tags: Mapping[str, str]) -> None:
+        """Add the tags to what is said of the object."""
+        if tags:
+            self._info = replace(self._info, tags=tags)
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes, empty only at the end.
@@ -55,9 +63,9 @@ class S3Reader:
                         f"get_object '{self._info.key}' in {self._bucket.place}: the transfer ended after"
                         f" {self._position} of {self._info.size_bytes} bytes"
                     )
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 self._failures += 1
-                if self._failures >= _TRIES:
+                if self._failures >= _TRIES or error.attributes.get("damaged"):
                     raise
                 self._resume()
                 continue
@@ -76,6 +84,7 @@ class S3Reader:
             key=self._info.key,
             Range=f"bytes={self._position}-",
             IfMatch=quoted(self._info.etag),
+            VersionId=self._version,
         )
         self._body = answer["Body"]
         if self._position and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:

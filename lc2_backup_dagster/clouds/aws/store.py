@@ -2,18 +2,39 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from lc2_backup_dagster.clouds.aws.answers import MAX_KEY_BYTES, answered_at, checked, headed, quoted, written
-from lc2_backup_dagster.clouds.aws.client import S3Bucket, S3Connection
+from lc2_backup_dagster.clouds.aws.answers import (
+    MAX_KEY_BYTES,
+    answered_at,
+    checked,
+    headed,
+    properties_of,
+    quoted,
+    written,
+)
+from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
+from lc2_backup_dagster.clouds.aws.client import S3Connection
+from lc2_backup_dagster.clouds.aws.copies import Source, Target, copy_parts, copy_whole
 from lc2_backup_dagster.clouds.aws.listing import check_listing, delete_objects, list_objects
-from lc2_backup_dagster.clouds.aws.multipart import copy_parts, upload_stream
+from lc2_backup_dagster.clouds.aws.multipart import upload_stream
 from lc2_backup_dagster.clouds.aws.pieces import MIB, exact_parts
 from lc2_backup_dagster.clouds.aws.reader import S3Reader, read_range
+from lc2_backup_dagster.clouds.aws.retries import Retries
+from lc2_backup_dagster.clouds.aws.tags import Tags, as_header
+from lc2_backup_dagster.clouds.aws.versions import keeps_versions, list_versions
 from lc2_backup_dagster.clouds.prefixed import unwrapped
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, StoreCapabilities
+from lc2_backup_dagster.clouds.store import (
+    ObjectInfo,
+    ObjectStore,
+    ObjectVersion,
+    StoreCapabilities,
+    Throttling,
+    no_versions,
+)
 from lc2_backup_dagster.model.errors import (
     AlreadyExists,
     BucketNotFound,
@@ -35,7 +56,9 @@ class S3Store:
       reading back: the key holds exactly our bytes, or it is ``AlreadyExists``, or the outcome stays
       ``StoreUnavailable``. Who writes something unique (a log record with its attempt's id) therefore knows whether
       it was the one.
-    * Content types and user metadata are kept; tags and access lists are not looked at.
+    * Content types, user metadata, tags and the headers of ``HEADERS`` are kept; access lists are not looked at. Where
+      tags may not be read or set by a copy, they are left out, which is logged once. Metadata that is not ASCII is
+      handed out as HTTP gives it, each byte as the Latin-1 letter of that number, and taken back like that.
     * Keys are sent as they are. Some stores hold fewer than S3 itself does (SeaweedFS: no ``//``, no ``/`` at the
       end, 255 bytes between slashes).
 
@@ -61,14 +84,15 @@ class S3Store:
         copy_part_bytes: int = 256 * MIB,
     ) -> None:
         self._connection = connection
-        self._bucket = S3Bucket(connection, bucket)
+        self._bucket = S3Bucket(connection, bucket, Retries(connection.access.attempts))
         amazon = connection.access.endpoint is None and not bucket.endswith("--x-s3")
+        self._tags = Tags(self._bucket)
         self._ordered = amazon if ordered_listing is None else ordered_listing
         self._multipart_bytes = multipart_bytes
         self._part_bytes = part_bytes
         self._copy_limit_bytes = copy_limit_bytes
         self._copy_part_bytes = copy_part_bytes
-        self._versions = False
+        self._versions: bool | None = None
 
     @property
     def url(self) -> str:
@@ -77,21 +101,23 @@ class S3Store:
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        """What S3 can do; ``versions`` is known after ``check``."""
+        """What S3 can do; whether it keeps ``versions`` is asked once, when somebody wants to know."""
         return StoreCapabilities(
             ordered_listing=self._ordered,
             server_side_copy=True,
             user_metadata=True,
-            versions=self._versions,
+            versions=self._has_versions,
             max_key_bytes=MAX_KEY_BYTES,
         )
+
+    @property
+    def throttling(self) -> Throttling:
+        """How often the store asked to slow down."""
+        return self._bucket.retries.throttling
 
     def check(self, *, write: bool) -> None:
         """Prove that the bucket exists and can be listed, and written when ``write``, with a small object."""
         check_listing(self._bucket)
-        # Not every store knows versions and not everybody may ask; neither hinders a backup.
-        with suppress(PermanentError, StoreUnavailable):
-            self._versions = self._bucket.call("get_bucket_versioning").get("Status") == "Enabled"
         if write:
             probe = f".lc2-probe/{uuid4().hex}"
             self.put(probe, probe.encode())
@@ -110,9 +136,12 @@ class S3Store:
         create_only: bool = True,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         """Write one object of any size, in parts where it is large."""
-        properties: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata) if metadata else None}
+        properties = properties_of(content_type, metadata, headers)
+        properties["Tagging"] = as_header(tags)
         if size_bytes <= self._multipart_bytes:
             (body,) = exact_parts(key, chunks, size_bytes=size_bytes, length=self._multipart_bytes)
             return self._put(key, body, create_only=create_only, properties=properties)
@@ -141,19 +170,35 @@ class S3Store:
         return read_range(self._bucket, checked(key), start=start, length=length)
 
     @contextmanager
-    def open(self, key: str, *, if_match: str | None = None) -> Generator[S3Reader, None, None]:
+    def open(
+        self, key: str, *, if_match: str | None = None, version: str | None = None
+    ) -> Generator[S3Reader, None, None]:
         """Open an object for reading forward."""
-        answer = self._bucket.call("get_object", key=checked(key), IfMatch=quoted(if_match))
-        with closing(S3Reader(self._bucket, key, answer)) as reader:
+        with self._version(key, version):
+            answer = self._bucket.call("get_object", key=checked(key), IfMatch=quoted(if_match), VersionId=version)
+        with closing(S3Reader(self._bucket, key, answer, version=version)) as reader:
+            reader.tell(self._tags.of(key, answer, version=version))
             yield reader
 
-    def stat(self, key: str) -> ObjectInfo:
+    def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
         """Return what the store says of an object, with metadata, encryption and checksum if it has one."""
-        return headed(key, self._bucket.head(checked(key)))
+        with self._version(key, version):
+            answer = self._bucket.head(checked(key), version=version)
+        return headed(key, answer, tags=self._tags.of(key, answer, version=version))
 
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects page by page; without trust in the store's order, ``start_after`` reads all the pages."""
         return list_objects(self._bucket, prefix=prefix, start_after=start_after, ordered=self._ordered)
+
+    def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects in any order."""
+        return self.list(prefix)
+
+    def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
+        """Yield every version page by page; of one key the newest first."""
+        if not self._has_versions():
+            raise no_versions(self.url)
+        yield from list_versions(self._bucket, prefix=prefix)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, 1,000 at a time."""
@@ -165,34 +210,30 @@ class S3Store:
         return isinstance(store, S3Store) and store._connection.access.identity == self._connection.access.identity
 
     def copy_from(
-        self, source: ObjectStore, source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
+        self,
+        source: ObjectStore,
+        source_key: str,
+        key: str,
+        *,
+        size_bytes: int,
+        if_match: str | None = None,
+        version: str | None = None,
     ) -> ObjectInfo:
         """Copy an object inside the store, in parts above ``copy_limit_bytes``."""
         store, inner_key = unwrapped(source, source_key)
         if not isinstance(store, S3Store) or not self.can_copy_from(store):
             raise TypeError(f"{self.url} cannot copy from {source.url}; ask can_copy_from first")
-        origin = store._bucket
-        if size_bytes > self._copy_limit_bytes:
-            return copy_parts(
-                origin,
-                checked(inner_key),
-                self._bucket,
-                checked(key),
-                size_bytes=size_bytes,
-                part_bytes=self._copy_part_bytes,
-                etag=if_match,
-            )
-        answer = self._bucket.call(
-            "copy_object",
-            key=checked(key),
-            CopySource={"Bucket": origin.name, "Key": checked(inner_key)},
-            CopySourceIfMatch=quoted(if_match),
-        )
-        result = answer.get("CopyObjectResult", {})
+        origin = Source(store._bucket, checked(inner_key), version, store._tags)
+        target = Target(self._bucket, checked(key), self._tags)
+        with store._version(inner_key, version):
+            if size_bytes > self._copy_limit_bytes:
+                part_bytes = self._copy_part_bytes
+                return copy_parts(origin, target, size_bytes=size_bytes, part_bytes=part_bytes, etag=if_match)
+            made = copy_whole(origin, target, etag=if_match)
         # With the etag as condition the source had the size that the caller saw; without, look at what came (L-6).
-        if if_match is None or not result.get("ETag"):
+        if if_match is None or made is None:
             return self._copied(key, size_bytes=size_bytes)
-        return written(key, {**answer, "ETag": result["ETag"]}, size_bytes=size_bytes)
+        return replace(made, size_bytes=size_bytes)
 
     def now(self) -> datetime:
         """Return the store's own time, in whole seconds, from the ``Date`` header of a small answer."""
@@ -204,6 +245,28 @@ class S3Store:
     def close(self) -> None:
         """Close the connection; the next request opens it again."""
         self._connection.close()
+
+    def _has_versions(self) -> bool:
+        if self._versions is None:
+            self._versions = keeps_versions(self._bucket)
+        return self._versions
+
+    @contextmanager
+    def _version(self, key: str, version: str | None) -> Generator[None, None, None]:
+        """Refuse a version where there are none; reading a delete marker is reading what is not there."""
+        if version is None:
+            yield
+            return
+        if not self._has_versions():
+            raise no_versions(self.url)
+        try:
+            yield
+        except PermanentError as error:
+            if error.attributes.get("status") != 405:
+                raise
+            raise ObjectNotFound(
+                f"version {version} of '{key}' in {self.url} is a delete marker", key=key, version=version
+            ) from error
 
     def _put(self, key: str, body: bytes, *, create_only: bool, properties: Mapping[str, Any]) -> ObjectInfo:
         def send() -> ObjectInfo:
