@@ -17,6 +17,7 @@ from lc2_backup_dagster.cli.restore_physical import (
 )
 from lc2_backup_dagster.cli.restore_progress import restore_bar
 from lc2_backup_dagster.cli.session import Session, pass_session, size_text
+from lc2_backup_dagster.engines.files.remarks import remarks
 from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE
 from lc2_backup_dagster.operations.restore import Restored
@@ -175,6 +176,8 @@ def _print(session: Session, restored: Restored) -> None:
         out.print(f"database {restored.database.database}: {restored.database.tables} tables", markup=False)
     if restored.files:
         out.print(f"files: {restored.files.written} written, {restored.files.kept} left as they were", markup=False)
+        for remark in remarks(restored.files):
+            out.print(f"  {remark}", markup=False)
     out.print(f"done in {restored.seconds:.1f} s")
     for note in plan.notes:
         out.print(f"  now: {note}", markup=False)

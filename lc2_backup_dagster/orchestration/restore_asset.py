@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from lc2_backup_dagster.engines.files.remarks import remarks
 from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ConfigurationError
@@ -116,4 +117,6 @@ def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
     if restored.files and plan.files:
         shown["files_target"] = dg.MetadataValue.text(plan.files.target)
         shown["files_written"] = dg.MetadataValue.int(restored.files.written)
+        if told := remarks(restored.files):
+            shown["not_as_in_the_backup"] = dg.MetadataValue.md("\n".join(f"- {remark}" for remark in told))
     return shown

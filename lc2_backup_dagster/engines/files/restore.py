@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
 from lc2_backup_dagster.engines.files.entry import FileEntry
-from lc2_backup_dagster.engines.files.inventory import take_inventory
+from lc2_backup_dagster.engines.files.folders import FoldersAbove
+from lc2_backup_dagster.engines.files.inventory import Inventory, take_inventory
 from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
 from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.files.source import Patience
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.engines.files.writing import Conflict, FilesRestore, FileToWrite, RestoreWriter
-from lc2_backup_dagster.model.errors import BackupError, TargetNotEmpty
+from lc2_backup_dagster.model.errors import BackupError, KeyNotRepresentable, TargetNotEmpty
 
 
 def restore_files(
@@ -35,9 +36,15 @@ def restore_files(
 ) -> FilesRestore:
     """Write files of a backup into a target, keys byte for byte, with content type and metadata.
 
+    Where the target holds POSIX facts, owners, modes, times, links and folders come back too, and a choice of files
+    brings the folders above them; what this process may not set is named in the result. Elsewhere links and folders are
+    left out and named.
+
     Under ``refuse`` nothing is written when the target holds anything (for a whole library) or any of the selected
     keys (for a choice). Under ``skip`` what is there stays. Under ``overwrite`` what is there is replaced unless size
-    and etag are those of the backup. A damaged file does not stop the others; the restore fails at its end.
+    and etag are those of the backup. A folder that is there is no conflict for a choice of files, and only
+    ``overwrite`` changes it. A file that is damaged, or has no place in the target, does not stop the others; the
+    restore fails at its end.
 
     Args:
         repository: the site's part of the repository.
@@ -54,18 +61,25 @@ def restore_files(
         TargetNotEmpty: the target holds something; nothing was written, unless it appeared during the restore.
         PartMissing: stored objects are gone; all other files were restored.
         PartCorrupt: stored objects are damaged; all other files were restored.
+        KeyNotRepresentable: files have no place in the target; all other files were restored.
         RestoreMismatch: the target did not keep what was written.
         BackupError: the target or the repository failed; ``attributes`` tell how much was written.
     """
     began = time.monotonic()
     selection = selection or Selection.everything()
     run = RestoreWriter(
-        repository, target, conflict, patience=patience or Patience(), limits=limits or Limits(), progress=progress
+        repository,
+        target,
+        conflict,
+        scratch=scratch,
+        patience=patience or Patience(),
+        limits=limits or Limits(),
+        progress=progress,
     )
     with take_inventory(target, prefix=selection.fixed_prefix, scratch=scratch) as inventory:
         if conflict is Conflict.REFUSE:
             if selection.is_everything:
-                _refuse_any(target, inventory.objects())
+                _refuse_any(target, inventory)
             else:
                 _refuse_selected(target, _with_existing(_selected(entries(), selection), inventory.objects()))
         try:
@@ -79,19 +93,43 @@ def restore_files(
             )
             raise
     run.result.seconds = time.monotonic() - began
-    if run.damage is not None:
-        raise type(run.damage)(
-            f"{run.result.damaged.count} of {run.result.selected} files could not be restored, the first is "
-            f"{run.result.damaged.samples[0][0]!r}: {run.damage.message}",
-            hint="all other files were restored; take the damaged ones from another recovery point",
-            damaged=[key for key, _ in run.result.damaged.samples],
-            written_objects=run.result.written,
-        )
+    if run.damage is not None or run.refusal is not None:
+        raise _failure(run, target)
     return run.result
 
 
+def _failure(run: RestoreWriter, target: ObjectStore) -> BackupError:
+    """Return the error of a restore that wrote everything but some files; damage is the worse news."""
+    result = run.result
+    refused = KeyNotRepresentable(
+        f"{result.refused.count} of {result.selected} files have no place in {target.url}"
+        + (f", the first is {result.refused.samples[0][0]!r}: {run.refusal.message}" if run.refusal else ""),
+        hint="all other files were restored; restore these into another kind of store",
+        refused=[key for key, _ in result.refused.samples],
+        written_objects=result.written,
+    )
+    if run.damage is None:
+        return refused
+    damaged = type(run.damage)(
+        f"{result.damaged.count} of {result.selected} files could not be restored, the first is "
+        f"{result.damaged.samples[0][0]!r}: {run.damage.message}",
+        hint="all other files were restored; take the damaged ones from another recovery point",
+        damaged=[key for key, _ in result.damaged.samples],
+        written_objects=result.written,
+    )
+    if run.refusal is not None:
+        damaged.add_note(str(refused))
+    return damaged
+
+
 def _selected(entries: Iterable[FileEntry], selection: Selection) -> Iterator[FileEntry]:
-    return (entry for entry in entries if entry.key in selection)
+    above = FoldersAbove[FileEntry]()
+    for entry in entries:
+        if entry.key in selection:
+            yield from above.of(entry.key)
+            yield entry
+        elif entry.kind is PosixKind.DIRECTORY:
+            above.leave_out(entry.key, entry)
 
 
 def _with_existing(entries: Iterable[FileEntry], existing: Iterable[ObjectInfo]) -> Iterator[FileToWrite]:
@@ -104,19 +142,20 @@ def _with_existing(entries: Iterable[FileEntry], existing: Iterable[ObjectInfo])
         yield FileToWrite(entry, found if found is not None and found.key == entry.key else None)
 
 
-def _refuse_any(target: ObjectStore, existing: Iterator[ObjectInfo]) -> None:
-    first = next(existing, None)
+def _refuse_any(target: ObjectStore, inventory: Inventory) -> None:
+    there = (found.key for found in inventory.objects())
+    first = next(there, None) or next((key for key, _ in inventory.special.samples), None)
     if first is not None:
         raise TargetNotEmpty(
-            f"{target.url} is not empty, it holds {first.key!r}",
+            f"{target.url} is not empty, it holds {first!r}",
             hint="choose an empty target, or conflict 'skip' or 'overwrite'; nothing was written",
-            key=first.key,
+            key=first,
         )
 
 
 def _refuse_selected(target: ObjectStore, files: Iterator[FileToWrite]) -> None:
     for file in files:
-        if file.existing is not None:
+        if file.existing is not None and file.entry.kind is not PosixKind.DIRECTORY:
             raise TargetNotEmpty(
                 f"{target.url} holds {file.entry.key!r} already",
                 hint="choose another target, or conflict 'skip' or 'overwrite'; nothing was written",
