@@ -9,6 +9,7 @@ import click
 from lc2_backup_dagster.cli.printed import key_text, number_of
 from lc2_backup_dagster.cli.restore_progress import RestoreSteps, restore_bar
 from lc2_backup_dagster.cli.session import Session, size_text
+from lc2_backup_dagster.engines.files.remarks import remarks
 from lc2_backup_dagster.engines.files.writing import Conflict, FilesRestore
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.restore import Restored, restore
@@ -100,13 +101,8 @@ def _files_sentence(files: FilesRestore) -> str:
 def _print_doubts(session: Session, files: FilesRestore) -> None:
     if files.kept_differing:
         session.console.print(f"  {files.kept_differing} of those left have another size than in the backup")
-    if files.unproven.count:
-        first = key_text(files.unproven.samples[0][0])
-        session.console.print(
-            f"  nothing proves the bytes of {files.unproven.count} files: their SHA-256 is pending, and their copies "
-            f"are not those that were made; the first is {first}",
-            markup=False,
-        )
+    for remark in remarks(files):
+        session.console.print(f"  {remark}", markup=False)
 
 
 def _print_forecast(session: Session, plan: FilesPlan) -> None:

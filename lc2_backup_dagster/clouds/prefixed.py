@@ -5,11 +5,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 
+from lc2_backup_dagster.clouds.posix import PosixStore, posix_store
 from lc2_backup_dagster.clouds.store import (
     ObjectInfo,
     ObjectReader,
     ObjectStore,
     ObjectVersion,
+    PosixFacts,
+    PosixKind,
     StoreCapabilities,
     Throttling,
 )
@@ -101,6 +104,8 @@ class PrefixedStore:
         """Yield the objects below the prefix, with keys relative to it."""
         after = None if start_after is None else self.prefix + start_after
         for found in self.inner.list(self.prefix + prefix, start_after=after):
+            if found.kind is PosixKind.DIRECTORY and found.key == self.prefix:
+                continue  # the root of the view; like that of a store it is no part of it
             yield self._relative(found)
 
     def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -140,6 +145,34 @@ class PrefixedStore:
     def now(self) -> datetime:
         """Return the store's own time in UTC."""
         return self.inner.now()
+
+    def ids_of(self, facts: PosixFacts, /) -> tuple[int, int]:
+        """Return the numbers that owner and group have on the machine of the inner store."""
+        return self._posix.ids_of(facts)
+
+    def dressed(self, facts: PosixFacts, modified: datetime) -> "PrefixedStore":
+        """Return the same view, whose writes give files these facts and this time."""
+        return PrefixedStore(self._posix.dressed(facts, modified), self.prefix)
+
+    def put_link(self, key: str, facts: PosixFacts, *, modified: datetime, create_only: bool) -> ObjectInfo:
+        """Make a symbolic link."""
+        made = self._posix.put_link(self.prefix + key, facts, modified=modified, create_only=create_only)
+        return self._relative(made)
+
+    def make_folder(self, key: str, *, take_over: bool) -> bool:
+        """Make a folder that only this process may enter until ``finish_folder``."""
+        return self._posix.make_folder(self.prefix + key, take_over=take_over)
+
+    def finish_folder(self, key: str, facts: PosixFacts, *, modified: datetime) -> ObjectInfo:
+        """Give a folder its owner, mode and time."""
+        return self._relative(self._posix.finish_folder(self.prefix + key, facts, modified=modified))
+
+    @property
+    def _posix(self) -> PosixStore:
+        inner = posix_store(self.inner)
+        if inner is None:
+            raise TypeError(f"{self.inner.url} holds neither links nor folders; look at its capability 'posix' first")
+        return inner
 
     def _relative(self, found: ObjectInfo) -> ObjectInfo:
         return replace(found, key=found.key.removeprefix(self.prefix))

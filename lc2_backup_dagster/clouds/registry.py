@@ -43,13 +43,27 @@ def open_store(config: S3Config | DirectoryConfig, *, environment: Mapping[str, 
 
 
 def open_folder(path: Path, *, create: bool = False) -> ObjectStore:
-    """Open a directory of this machine as a store.
+    """Open a directory of this machine as a store that files are restored into.
 
     Args:
         path: absolute path.
         create: make it now when it is missing.
     """
-    return open_directory(DirectoryConfig(kind="directory", path=str(path), create=create), {})
+    return open_directory(DirectoryConfig(kind="directory", path=str(path), create=create), {}, posix=True)
+
+
+def open_file_tree(config: S3Config | DirectoryConfig, *, environment: Mapping[str, str]) -> ObjectStore:
+    """Open a store whose files are backed up, or that files are restored into.
+
+    A directory then shows and takes links, folders, owners and modes too. A repository in a directory is never opened
+    like this: it holds objects.
+
+    Raises:
+        ConfigurationError: a variable or file that it names is missing.
+    """
+    if isinstance(config, DirectoryConfig):
+        return open_directory(config, environment, posix=True)
+    return open_store(config, environment=environment)
 
 
 def open_key_file(path: Path) -> KeyWrapper:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from lc2_backup_dagster.model.errors import ConfigurationError
@@ -51,6 +52,8 @@ class StoreCapabilities:
             which asks the store when somebody wants to know; it raises ``StoreUnavailable`` rather than guess.
         max_key_bytes: longest key in UTF-8 bytes.
         max_segment_bytes: longest piece between two slashes, or None for no limit.
+        posix: links and folders are listed too, everything with its ``PosixFacts``, and all of it can be written
+            (``clouds.posix.PosixStore``).
     """
 
     ordered_listing: bool
@@ -59,6 +62,42 @@ class StoreCapabilities:
     versions: _Asked = _Asked()
     max_key_bytes: int = 1024
     max_segment_bytes: int | None = None
+    posix: bool = False
+
+
+class PosixKind(StrEnum):
+    """What lies at a path of a file system. All but the last are persisted in files manifests."""
+
+    FILE = "f"
+    SYMLINK = "l"
+    DIRECTORY = "d"
+    SPECIAL = "s"
+    """A pipe, socket or device. It has no content that could be kept: it is listed so that it can be named."""
+
+
+@dataclass(frozen=True, slots=True)
+class PosixFacts:
+    """What a POSIX file system says of a path beyond size and time.
+
+    Attributes:
+        kind: what it is. Links are never followed.
+        mode: permission bits with setuid, setgid and sticky; of a link whatever the system says.
+        uid: number of the owner.
+        gid: number of the group.
+        user: name of the owner where its machine knows one, or None.
+        group: name of the group, or None.
+        target: where a link leads, as it is written there; bytes that are not UTF-8 as lone surrogates. None otherwise.
+        nanoseconds: of the time of the last write, beyond its whole microseconds; 0 to 999.
+    """
+
+    kind: PosixKind
+    mode: int
+    uid: int
+    gid: int
+    user: str | None = None
+    group: str | None = None
+    target: str | None = None
+    nanoseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +118,8 @@ class ObjectInfo:
         tags: the store's tags of the object; only from ``stat`` and ``open``. Empty also where reading them is not
             allowed, which the store then logs once.
         headers: those of ``HEADERS`` that the object has, names in lower case; only from ``stat`` and ``open``.
+        posix: from stores with the capability ``posix``. Then the key of a folder ends with a slash; links and folders
+            have size 0 and no etag.
     """
 
     key: str
@@ -93,6 +134,12 @@ class ObjectInfo:
     encryption_key_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    posix: PosixFacts | None = None
+
+    @property
+    def kind(self) -> PosixKind:
+        """What it is; a file wherever the store knows nothing else."""
+        return PosixKind.FILE if self.posix is None else self.posix.kind
 
 
 @dataclass(frozen=True, slots=True)

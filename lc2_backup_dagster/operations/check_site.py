@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.postgres.preflight import check_server, server_major
 from lc2_backup_dagster.engines.postgres.tools import find_tools
 from lc2_backup_dagster.model.errors import BackupError, RecoveryPointNotFound
@@ -54,7 +55,8 @@ def _database(context: SiteContext) -> str:
 def _files(context: SiteContext) -> str:
     store = context.files.store
     store.check(write=False)
-    first = next((item.key for item in store.list() if context.files.is_selected(item.key)), None)
+    found = (item.key for item in store.list() if item.kind is PosixKind.FILE)
+    first = next((key for key in found if context.files.is_selected(key)), None)
     return f"{store.url} can be listed" + ("" if first else ", but holds no file that would be backed up")
 
 

@@ -193,11 +193,14 @@ def files_complete(captured: Captured) -> Outcome:
     """Tell which files could not be read: the backup is partial then, and says so (L-22)."""
     summary, details = captured.backup.summary, captured.manifest.details
     unreadable, vanished = _number(summary, "unreadable"), _number(summary, "vanished")
+    special = _number(summary, "special")
     message = "every listed file was captured"
     if vanished:
         message = f"{vanished} files were deleted between listing and copying"
     if unreadable:
         message = f"PARTIAL: {unreadable} files could not be read"
+    if special:
+        message += f"; {special} pipes, sockets and devices have no content to keep and were left out"
     return Outcome(
         "files_complete",
         passed=unreadable == 0,
@@ -206,8 +209,10 @@ def files_complete(captured: Captured) -> Outcome:
         facts={
             "unreadable": unreadable,
             "vanished": vanished,
+            "special": special,
             "unreadable_sample": details.get("unreadable", [])[:20],
             "vanished_sample": details.get("vanished", [])[:20],
+            "special_sample": details.get("special", [])[:20],
         },
     )
 
@@ -216,12 +221,14 @@ def files_match_rows(match: Mapping[str, Any], *, dangling_limit_share: float) -
     """Judge the rows that name files against the files (R-26); ``match`` is the ``row_match`` of the point."""
     rows, dangling = int(match["rows"]), int(match["dangling_count"])
     resized = int(match["size_mismatch_count"])
+    links = int(match.get("link_count", 0))
     share = (dangling + resized) / rows if rows else 0.0
     return Outcome(
         "files_match_rows",
         passed=share <= dangling_limit_share,
         message=f"{rows} rows name files, {dangling} of them name a file that is missing and {resized} one of another "
-        f"size ({share:.2%}, limit {dangling_limit_share:.2%}); {match['orphan_count']} files are named by no row",
+        f"size ({share:.2%}, limit {dangling_limit_share:.2%}); {match['orphan_count']} files are named by no row"
+        + (f"; {links} rows name a symbolic link, whose content lies wherever it leads" if links else ""),
         facts=dict(match),
     )
 

@@ -49,7 +49,9 @@ def files_backup(repository: SiteRepository, name: str) -> CommittedBackup:
 def stored_lines(
     repository: SiteRepository, backup: CommittedBackup, *, prefix: str = ""
 ) -> Generator[Iterator[EntryLine]]:
-    """Open the lines of the files whose key begins with a prefix, ascending, read as a stream.
+    """Open the lines of the files and links whose key begins with a prefix, ascending, read as a stream.
+
+    What a directory says of its folders is left out: it changes with every file in them.
 
     The list is sorted and cut into parts that can be read alone. So the first part that matters is found by bisection,
     and reading ends behind the last line that does: what is asked costs, not the size of the library.
@@ -64,7 +66,7 @@ def stored_lines(
     stream = repository.stored_stream(manifest, STREAM)
     with stream.open(start=stream.begin_of(first)) as reader:
         lines = entry_lines(reader, name=_name(manifest), cut=first > 0)
-        yield _beginning_with(lines, prefix)
+        yield (line for line in _beginning_with(lines, prefix) if not line.is_folder)
 
 
 def stored_file(repository: SiteRepository, backup: CommittedBackup, key: str) -> FileEntry:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from lc2_backup_dagster.engines.files.remarks import remarks
 from lc2_backup_dagster.engines.files.writing import Conflict
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ConfigurationError
@@ -144,4 +145,6 @@ def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
         shown["files_target"] = dg.MetadataValue.text(plan.files.target)
         shown["files_written"] = dg.MetadataValue.int(restored.files.written)
         shown["files_kept"] = dg.MetadataValue.int(restored.files.kept)
+        if told := remarks(restored.files):
+            shown["not_as_in_the_backup"] = dg.MetadataValue.md("\n".join(f"- {remark}" for remark in told))
     return shown

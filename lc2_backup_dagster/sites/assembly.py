@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from lc2_backup_dagster.clouds.keys import KeyWrapper
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
-from lc2_backup_dagster.clouds.registry import open_folder, open_key_file, open_store
+from lc2_backup_dagster.clouds.registry import open_file_tree, open_folder, open_key_file, open_store
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.model.application import Application
@@ -225,7 +225,7 @@ def _files(definition: SiteDefinition, environment: Mapping[str, str]) -> FilesA
     told = definition.files
     generated = GlobSet(definition.application_kind.generated_globs)
     return FilesAccess(
-        store=_below(open_store(told.source.store, environment=environment), told.source.prefix),
+        store=_below(open_file_tree(told.source.store, environment=environment), told.source.prefix),
         source_id=source_id(told),
         is_selected=file_selection(definition).selects,
         is_generated=generated.match,
@@ -258,7 +258,7 @@ def _restore(definition: SiteDefinition, environment: Mapping[str, str]) -> Rest
         config = default or definition.files.source.store
         if bucket is not None:
             config = in_bucket(config, bucket)
-        return _below(open_store(config, environment=environment), prefix)
+        return _below(open_file_tree(config, environment=environment), prefix)
 
     return RestoreAccess(
         server=server,

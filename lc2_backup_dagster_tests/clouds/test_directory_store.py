@@ -3,12 +3,9 @@
 import errno
 import os
 import socket
-import stat
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -25,6 +22,7 @@ from lc2_backup_dagster.model.errors import (
     StoreUnavailable,
 )
 from lc2_backup_dagster_tests.contracts.object_store import ObjectStoreContract, keys_of, write_files
+from lc2_backup_dagster_tests.privileges import visible_to_all, without_privileges
 
 
 class TestDirectoryStoreKeepsTheContract(ObjectStoreContract):
@@ -275,13 +273,13 @@ def test_errors_of_the_system_become_errors_of_the_project(store, root, monkeypa
 
 
 def test_an_unreadable_folder_is_an_error_and_not_left_out(tmp_path):
-    root = _visible_to_all(tmp_path) if os.geteuid() == 0 else tmp_path
+    root = visible_to_all(tmp_path) if os.geteuid() == 0 else tmp_path
     store = DirectoryStore(root)
     for key in ("a/1", "locked/1", "z"):
         store.put(key, b"x")
     (root / "locked").chmod(0)
     try:
-        with _without_privileges():
+        with without_privileges():
             with pytest.raises(AccessDenied, match="list"):
                 list(store.list())
             with pytest.raises(AccessDenied, match="locked/1"):
@@ -291,13 +289,13 @@ def test_an_unreadable_folder_is_an_error_and_not_left_out(tmp_path):
 
 
 def test_a_directory_without_the_right_to_write_can_be_read_only(tmp_path):
-    root = _visible_to_all(tmp_path) if os.geteuid() == 0 else tmp_path
+    root = visible_to_all(tmp_path) if os.geteuid() == 0 else tmp_path
     store = DirectoryStore(root)
     store.put("key", b"x")
     for folder in (root, root / ".lc2-staging"):
         folder.chmod(0o555)
     try:
-        with _without_privileges():
+        with without_privileges():
             store.check(write=False)
             assert store.get("key") == b"x"
             for attempt in (
@@ -312,29 +310,6 @@ def test_a_directory_without_the_right_to_write_can_be_read_only(tmp_path):
         for folder in (root, root / ".lc2-staging"):
             folder.chmod(0o755)
     assert keys_of(store) == ["key"]
-
-
-def _visible_to_all(path):
-    """Make a folder whose way to it everybody may go: pytest's own belongs to root alone."""
-    for parent in (path, *path.parents):
-        if parent == Path(tempfile.gettempdir()):
-            break
-        parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IXGRP)
-    path.chmod(0o755)
-    return path
-
-
-class _without_privileges:
-    """Root may do everything; for these tests it becomes nobody for a moment."""
-
-    def __enter__(self):
-        self._root = os.geteuid() == 0
-        if self._root:
-            os.seteuid(65534)
-
-    def __exit__(self, *_):
-        if self._root:
-            os.seteuid(0)
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_refused(store, root):

@@ -1,5 +1,6 @@
 """Files: full once, then only what changed, and what could not be read is said."""
 
+import os
 import random
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
+from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.demo.seed.liferay_changes import make_changes
 from lc2_backup_dagster.engines.files.entry import Bundled, Copied, Parts
 from lc2_backup_dagster.model.errors import AccessDenied, BackupPartial
@@ -16,6 +18,8 @@ from lc2_backup_dagster.model.window import WindowLength
 from lc2_backup_dagster.operations.capture_files import capture_site_files, file_entries
 from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.operations.checks import files_complete
+from lc2_backup_dagster.operations.restore import restore
+from lc2_backup_dagster.operations.restore_request import RestoreRequest
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.tiny_site import (
     OWNER,
@@ -25,6 +29,7 @@ from lc2_backup_dagster_tests.operations.tiny_site import (
     open_window,
     picture_of,
 )
+from lc2_backup_dagster_tests.trees import facts_of_tree
 
 
 def capture(context):
@@ -35,7 +40,7 @@ def capture(context):
 
 def entries_of(site, captured):
     with file_entries(site.repository, captured.backup.backup_id) as entries:
-        return {entry.key: entry for entry in entries}
+        return {entry.key: entry for entry in entries if entry.kind is PosixKind.FILE}
 
 
 def contents(site):
@@ -149,3 +154,35 @@ def test_a_file_that_cannot_be_read_makes_the_backup_partial_and_is_named(site):
     kept = entries_of(site, captured)
     assert len(kept) == backup.summary["objects"] > 50
     assert SEALED_ALONE not in kept
+
+
+def test_a_library_in_a_directory_comes_back_as_a_tree_and_what_it_cannot_hold_is_named(make_site):
+    site = make_site(own=True)
+    (site.library / "20097/way").symlink_to("20121/")
+    (site.library / "20097/empty").mkdir(mode=0o2750)
+    (site.library / "20097/private").write_bytes(b"x")
+    (site.library / "20097/private").chmod(0o600)
+    os.mkfifo(site.library / "20097/pipe")
+
+    captured = capture(site.context)
+
+    assert captured.manifest.details["special"] == [["20097/pipe", "a pipe, socket or device"]]
+    summary = captured.backup.summary
+    assert (summary["special"], summary["links"]) == (1, 1)
+    assert summary["folders"] > 1
+    assert summary["objects"] + summary["links"] == summary["added"]
+    outcome = files_complete(captured)
+    assert outcome.passed
+    assert "1 pipes, sockets and devices" in outcome.message
+    assert outcome.facts["special_sample"] == [["20097/pipe", "a pipe, socket or device"]]
+    request = RestoreRequest(captured.backup.backup_id, files_prefix="back/", globs=("20097/*",))
+    restored = restore(site.context, request, now=datetime.now(UTC), initiator=TESTER)
+    assert restored.files is not None
+    assert restored.files.links == 1
+    expected = facts_of_tree(site.library)
+    found = facts_of_tree(site.restored / "back")
+    assert {key: expected[key] for key in found} == found
+    assert {"20097", "20097/way", "20097/empty", "20097/private"} <= found.keys()
+    (site.library / "20097/private").chmod(0o640)
+    again = capture(site.context).backup.summary
+    assert (again["facts_changed"], again["changed_objects"], again["copied_bytes"]) == (1, 1, 0)

@@ -143,3 +143,11 @@ def test_the_demo_site_opens_with_the_demo_s_variables():
     assert "lc2-backups-dev" in site.destination_store.url
     assert site.context.restore.files_bucket == "liferay-doclib-restored-dev"
     assert site.destination_store.can_copy_from(site.files_source)
+
+
+def test_files_in_directories_are_opened_as_trees_and_the_repository_as_objects(tmp_path):
+    site = open_site(definition_of(), environment=ENVIRONMENT)
+
+    assert site.files_source.capabilities.posix
+    assert site.context.restore.open_files_target(str(tmp_path), "below/").capabilities.posix
+    assert not site.destination_store.capabilities.posix

@@ -25,6 +25,6 @@ class DirectoryConfig(StoreSettings):
         return value
 
 
-def open_directory(config: DirectoryConfig, environment: Mapping[str, str]) -> DirectoryStore:
+def open_directory(config: DirectoryConfig, environment: Mapping[str, str], *, posix: bool = False) -> DirectoryStore:
     """Return the store; nothing is read or written yet, but for the directory itself when ``create`` is set."""
-    return DirectoryStore(Path(config.path).expanduser(), create=config.create)
+    return DirectoryStore(Path(config.path).expanduser(), create=config.create, posix=posix)

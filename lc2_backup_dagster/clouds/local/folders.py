@@ -4,7 +4,9 @@ Every step opens the next folder relative to the one before and refuses symbolic
 swaps a folder for a link in the middle of an operation gains nothing.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -12,6 +14,9 @@ from lc2_backup_dagster.model.errors import KeyNotRepresentable
 
 STAGING = b".lc2-staging"
 """Hidden folder of half-written files in the root; no key may begin with it and no listing shows it."""
+
+UNFINISHED = stat.S_ISVTX | stat.S_IRWXU
+"""Mode of a folder that a restore has made and not finished; nothing else makes private folders with a sticky bit."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -51,6 +56,15 @@ def segments_of(key: str) -> list[bytes]:
     if reason:
         raise KeyNotRepresentable(f"key {key!r} {reason}; a directory store cannot hold it", key=key)
     return segments
+
+
+def segments_of_folder(key: str) -> list[bytes]:
+    """Return the names along the key of a folder, which ends with a slash.
+
+    Raises:
+        KeyNotRepresentable: see ``segments_of``.
+    """
+    return segments_of(key.removesuffix("/"))
 
 
 def open_folder(name: bytes, *, inside: int) -> int:
@@ -101,6 +115,45 @@ def _enter(name: bytes, *, inside: int, create: bool) -> int:
             os.fsync(inside)
 
 
+def make_folder(root: bytes, segments: Sequence[bytes], *, take_over: bool) -> bool:
+    """Make a folder that only this process's user may enter, durably, and say whether it has to be finished.
+
+    Args:
+        root: path of the root.
+        segments: names below it.
+        take_over: also make one that is there already, and belongs to this user, writable for it.
+
+    Raises:
+        NotADirectoryError: something else lies there, or above.
+    """
+    while True:
+        try:
+            with folder(root, segments[:-1], create=True) as above:
+                with suppress(FileExistsError):
+                    os.mkdir(segments[-1], UNFINISHED, dir_fd=above)
+                    os.fsync(above)
+                    return True
+                return _is_to_be_finished(segments[-1], inside=above, take_over=take_over)
+        except FileNotFoundError:
+            # Removed beside us, as in ``_enter``: make it again, unless it is the root that is gone.
+            with folder(root, ()):
+                pass
+
+
+def _is_to_be_finished(name: bytes, *, inside: int, take_over: bool) -> bool:
+    there = os.stat(name, dir_fd=inside, follow_symlinks=False)
+    if not stat.S_ISDIR(there.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    mine = there.st_uid == os.geteuid()
+    if take_over and mine and there.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        file = open_folder(name, inside=inside)
+        try:
+            os.fchmod(file, stat.S_IMODE(there.st_mode) | stat.S_IRWXU)
+        finally:
+            os.close(file)
+    return take_over or (mine and there.st_mode & (UNFINISHED | stat.S_IRWXG | stat.S_IRWXO) == UNFINISHED)
+
+
 def remove_emptied(root: bytes, folders: set[tuple[bytes, ...]]) -> None:
     """Remove those folders, and the folders above them, that hold nothing; never the root.
 
@@ -119,3 +172,17 @@ def remove_emptied(root: bytes, folders: set[tuple[bytes, ...]]) -> None:
         except OSError:
             continue  # not empty, or not ours to remove: the objects are deleted, which is what was asked
         folders.add(deepest[:-1])
+
+
+def remove_folder(root: bytes, segments: Sequence[bytes]) -> None:
+    """Remove a folder if it is one and empty; what is in it was not asked for, and stays."""
+    with folder(root, ()):
+        pass
+    try:
+        with folder(root, segments[:-1]) as above:
+            os.rmdir(segments[-1], dir_fd=above)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise

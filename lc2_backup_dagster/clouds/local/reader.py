@@ -3,6 +3,7 @@
 import os
 
 from lc2_backup_dagster.clouds.local.errors import translated
+from lc2_backup_dagster.clouds.local.sparse import extent_at, has_holes
 from lc2_backup_dagster.clouds.store import ObjectInfo
 from lc2_backup_dagster.model.errors import SourceChanged
 
@@ -17,19 +18,23 @@ def identity(status: os.stat_result) -> Identity:
 class FileReader:
     """Reads one open file and notices at its end whether it changed meanwhile.
 
+    Holes are not read from disk: what lies in them is known.
+
     Args:
         file: descriptor, closed by who opened it.
         info: what was said of the file when it was opened.
-        expected: its identity at that time.
+        status: of the file at that time.
         url: the store, for messages.
     """
 
-    def __init__(self, file: int, info: ObjectInfo, expected: Identity, url: str) -> None:
+    def __init__(self, file: int, info: ObjectInfo, status: os.stat_result, url: str) -> None:
         self.file = file
         self._info = info
-        self._expected = expected
+        self._expected = identity(status)
         self._url = url
         self._position = 0
+        # The extent that the position is in, and whether it is a hole; a file without holes is one extent.
+        self._hole, self._extent_end = False, 0 if has_holes(status) else info.size_bytes
 
     @property
     def info(self) -> ObjectInfo:
@@ -43,7 +48,7 @@ class FileReader:
             SourceChanged: at the end, if the file was written to since it was opened.
         """
         wanted = min(size, self._info.size_bytes - self._position)
-        chunk = self._pread(wanted, self._position) if wanted > 0 else b""
+        chunk = self._next(wanted) if wanted > 0 else b""
         self._position += len(chunk)
         if len(chunk) < wanted or self._position == self._info.size_bytes:
             self.check_unchanged()
@@ -73,6 +78,13 @@ class FileReader:
             raise SourceChanged(
                 f"read '{self._info.key}' in {self._url}: it was written to while it was read", key=self._info.key
             )
+
+    def _next(self, wanted: int) -> bytes:
+        if self._position == self._extent_end:
+            with translated("read", self._url, self._info.key):
+                self._hole, self._extent_end = extent_at(self.file, self._position, self._info.size_bytes)
+        wanted = min(wanted, self._extent_end - self._position)
+        return bytes(wanted) if self._hole else self._pread(wanted, self._position)
 
     def _pread(self, size: int, start: int) -> bytes:
         with translated("read", self._url, self._info.key):

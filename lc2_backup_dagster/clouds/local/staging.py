@@ -10,13 +10,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from lc2_backup_dagster.clouds.local.folders import STAGING, folder
+from lc2_backup_dagster.clouds.local.sparse import data_ranges, has_holes, write_all
 
 _COPY_BYTES = 64 << 20
 _READ_BYTES = 1 << 20
 
 
 @contextmanager
-def staged(root: bytes, write: Callable[[int], None]) -> Generator[tuple[int, bytes], None, None]:
+def staged(
+    root: bytes, write: Callable[[int], None], *, dress: Callable[[int], None] | None = None
+) -> Generator[tuple[int, bytes], None, None]:
     """Write a file in the staging folder, make its bytes durable, and hand out its folder and name.
 
     The name is removed afterwards, whatever happens; what was published meanwhile stays.
@@ -24,16 +27,43 @@ def staged(root: bytes, write: Callable[[int], None]) -> Generator[tuple[int, by
     Args:
         root: path of the store's root, which must exist.
         write: fills the open file.
+        dress: gives the written file owner, mode and time. Until then only this process's user may read it: a file
+            that was private is so at every moment.
     """
     with _staging_folder(root) as staging:
         name = uuid4().hex.encode()
-        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=staging)
+        mode = 0o666 if dress is None else 0o600
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=staging)
         try:
             try:
                 write(file)
+                if dress:
+                    dress(file)
                 os.fsync(file)
             finally:
                 os.close(file)
+            yield staging, name
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=staging)
+
+
+@contextmanager
+def staged_link(
+    root: bytes, target: bytes, *, dress: Callable[[int, bytes], None]
+) -> Generator[tuple[int, bytes], None, None]:
+    """Make a symbolic link in the staging folder, to be published like a file.
+
+    Args:
+        root: path of the store's root, which must exist.
+        target: where the link leads; nobody goes there.
+        dress: gives the link of that folder and name owner and time.
+    """
+    with _staging_folder(root) as staging:
+        name = uuid4().hex.encode()
+        os.symlink(target, name, dir_fd=staging)
+        try:
+            dress(staging, name)
             yield staging, name
         finally:
             with suppress(FileNotFoundError):
@@ -47,7 +77,7 @@ def publish(root: bytes, segments: Sequence[bytes], staging: int, name: bytes, *
         FileExistsError: ``create_only`` and the key is taken; ``link`` decides that atomically.
     """
     # Link and rename change neither inode nor time nor size: what is true of the staged file is true of the object.
-    status = os.stat(name, dir_fd=staging)
+    status = os.stat(name, dir_fd=staging, follow_symlinks=False)
     while True:
         try:
             with folder(root, segments[:-1], create=True) as target:
@@ -61,22 +91,39 @@ def publish(root: bytes, segments: Sequence[bytes], staging: int, name: bytes, *
             # A delete of the last object beside it removed a folder that we held open: make it again. Should the
             # root or our own staged file be what is gone, one of these raises.
             with folder(root, ()):
-                os.stat(name, dir_fd=staging)
-
-
-def write_all(file: int, body: bytes | memoryview) -> None:
-    """Write every byte; the system may take fewer at once."""
-    rest = memoryview(body)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+                os.stat(name, dir_fd=staging, follow_symlinks=False)
 
 
 def copy_all(source: int, target: int) -> int:
     """Copy from one open file to another inside the kernel, sharing blocks where the file system can.
 
     Returns:
-        Number of bytes copied.
+        Number of bytes copied; holes, which stay holes, count like the zeros that they read as.
     """
+    status = os.fstat(source)
+    if not has_holes(status):
+        return _copy_up_to_the_end(source, target)
+    for begin, end in data_ranges(source, status.st_size):
+        os.lseek(source, begin, os.SEEK_SET)
+        os.lseek(target, begin, os.SEEK_SET)
+        _copy_range(source, target, end - begin)
+    os.ftruncate(target, status.st_size)
+    return status.st_size
+
+
+def _copy_range(source: int, target: int, length: int) -> None:
+    """Copy that much from both positions on; less when the file ends, which its status will show."""
+    try:
+        while length and (count := os.copy_file_range(source, target, min(length, _COPY_BYTES))):
+            length -= count
+    except OSError:
+        pass  # as below
+    while length and (chunk := os.read(source, min(length, _READ_BYTES))):
+        write_all(target, chunk)
+        length -= len(chunk)
+
+
+def _copy_up_to_the_end(source: int, target: int) -> int:
     copied = 0
     while True:
         try:

@@ -1,20 +1,21 @@
 """A directory as an object store."""
 
-import errno
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from lc2_backup_dagster.clouds.local.errors import translated
-from lc2_backup_dagster.clouds.local.folders import encoded, folder, remove_emptied, segments_of
-from lc2_backup_dagster.clouds.local.listing import describe, walk
-from lc2_backup_dagster.clouds.local.reader import FileReader, identity
-from lc2_backup_dagster.clouds.local.staging import clock, copy_all, publish, remove_stale, staged, write_all
+from lc2_backup_dagster.clouds.local.facts import Names
+from lc2_backup_dagster.clouds.local.folders import encoded, folder, remove_emptied, segments_of, segments_of_folder
+from lc2_backup_dagster.clouds.local.listing import describe, describe_in, walk
+from lc2_backup_dagster.clouds.local.reader import FileReader
+from lc2_backup_dagster.clouds.local.sparse import write_all, write_with_holes
+from lc2_backup_dagster.clouds.local.staging import clock, copy_all, remove_stale, staged
+from lc2_backup_dagster.clouds.local.tree import DirectoryTree
 from lc2_backup_dagster.clouds.prefixed import unwrapped
 from lc2_backup_dagster.clouds.store import (
     ObjectInfo,
@@ -25,20 +26,12 @@ from lc2_backup_dagster.clouds.store import (
     no_versions,
     refuse_version,
 )
-from lc2_backup_dagster.model.errors import (
-    AlreadyExists,
-    BucketNotFound,
-    KeyNotRepresentable,
-    ObjectNotFound,
-    SourceChanged,
-)
+from lc2_backup_dagster.model.errors import SourceChanged
 
 _DELETES_AT_ONCE = 1000
-# ELOOP: a link, which is no object; ENXIO: a socket.
-_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 
 
-class DirectoryStore:
+class DirectoryStore(DirectoryTree):
     """Objects are files, keys are their paths below the root.
 
     * Writes are staged in ``.lc2-staging/`` and published by ``link`` (create-only) or ``rename``, with the file and
@@ -50,18 +43,18 @@ class DirectoryStore:
     * ``a`` and ``a/b`` cannot both be objects: the second one is ``KeyNotRepresentable``.
     * Owner and mode of new files follow the process's user and umask.
 
+    With ``posix`` it is a tree of files instead, one that is backed up or restored into (``clouds.posix``): links,
+    folders (their keys end with a slash) and special files are listed with their facts, zeros are written as holes, and
+    a folder that a delete empties stays. Links are still never followed. The root itself is not part of the tree.
+
     Args:
         root: the directory.
         create: make the directory now if it is missing; otherwise a missing root is ``BucketNotFound``.
+        posix: show and keep what only a file system has.
     """
 
-    def __init__(self, root: Path | str, *, create: bool = False) -> None:
-        path = Path(root).absolute()
-        self._root = os.fsencode(path)
-        self._url = path.as_uri()
-        if create:
-            with translated("create", self._url):
-                path.mkdir(parents=True, exist_ok=True)
+    def __init__(self, root: Path | str, *, create: bool = False, posix: bool = False) -> None:
+        super().__init__(root, create=create, posix=posix)
 
     @property
     def url(self) -> str:
@@ -77,6 +70,7 @@ class DirectoryStore:
             user_metadata=False,
             max_key_bytes=4096,
             max_segment_bytes=255,
+            posix=self._names is not None,
         )
 
     @property
@@ -91,7 +85,7 @@ class DirectoryStore:
         if write:
             probe = f".lc2-probe/{uuid4().hex}"
             self.put(probe, b"probe")
-            self.delete([probe])
+            self.delete([probe, ".lc2-probe/"] if self._names else [probe])
 
     def put(self, key: str, body: bytes, *, create_only: bool = True) -> ObjectInfo:
         """Write one object whole."""
@@ -111,6 +105,7 @@ class DirectoryStore:
     ) -> ObjectInfo:
         """Write one object of any size; content type, metadata, tags and headers are not kept (``capabilities``)."""
         segments = segments_of(key)
+        write_chunk = write_with_holes if self._names else write_all
 
         def write(file: int) -> None:
             written = 0
@@ -118,12 +113,14 @@ class DirectoryStore:
                 written += len(chunk)
                 if written > size_bytes:
                     break
-                write_all(file, chunk)
+                write_chunk(file, chunk)
             if written != size_bytes:
                 amount = "more" if written > size_bytes else f"{written}"
                 raise SourceChanged(f"write '{key}': {size_bytes} bytes were announced, {amount} came", key=key)
+            if self._names:
+                os.ftruncate(file, size_bytes)  # a hole at the end is not there before
 
-        with self._translated("write", key), staged(self._root, write) as (staging, name):
+        with self._translated("write", key), staged(self._root, write, dress=self._dresser()) as (staging, name):
             return self._publish(key, segments, staging, name, create_only=create_only)
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
@@ -153,7 +150,7 @@ class DirectoryStore:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise self._absent(key)
-            reader = FileReader(file, describe(key, status), identity(status), self._url)
+            reader = FileReader(file, describe(key, status, self._names), status, self._url)
             if if_match is not None and reader.info.etag != if_match:
                 raise SourceChanged(f"read '{key}' in {self._url}: it changed since it was listed", key=key)
             yield reader
@@ -163,17 +160,22 @@ class DirectoryStore:
     def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
         """Return what the file system says of an object."""
         refuse_version(self._url, version)
+        if self._names and key.endswith("/"):
+            with self._translated("stat", key, absent=True), folder(self._root, segments_of_folder(key)) as here:
+                return describe(key, os.fstat(here), self._names)
         segments = segments_of(key)
         with self._translated("stat", key, absent=True), folder(self._root, segments[:-1]) as here:
-            status = os.stat(segments[-1], dir_fd=here, follow_symlinks=False)
-        if not stat.S_ISREG(status.st_mode):
+            found = describe_in(here, segments[-1], key, self._names)
+        if found is None:
             raise self._absent(key)
-        return describe(key, status)
+        return found
 
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects in ascending byte order, holding the names of one folder per level in memory."""
         with self._translated("list"):
-            yield from walk(self._root, prefix=encoded(prefix), after=encoded(start_after or ""))
+            # Names are asked anew: the store may live for long, and users come and go.
+            names = Names() if self._names else None
+            yield from walk(self._root, prefix=encoded(prefix), after=encoded(start_after or ""), names=names)
 
     def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield the objects; one walk is as quick as several."""
@@ -184,8 +186,11 @@ class DirectoryStore:
         raise no_versions(self._url)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects and the folders that they leave empty."""
+        """Delete objects and the folders that they leave empty; with ``posix`` only folders that are named."""
         remaining = iter(keys)
+        if self._names:
+            self._delete_from_tree(remaining)
+            return
         while batch := list(islice(remaining, _DELETES_AT_ONCE)):
             emptied: set[tuple[bytes, ...]] = set()
             for key in batch:
@@ -227,7 +232,7 @@ class DirectoryStore:
                         key=source_key,
                     )
 
-            with self._translated("write", key), staged(self._root, write) as (staging, name):
+            with self._translated("write", key), staged(self._root, write, dress=self._dresser()) as (staging, name):
                 return self._publish(key, segments, staging, name, create_only=False)
 
     def now(self) -> datetime:
@@ -247,57 +252,3 @@ class DirectoryStore:
 
     def close(self) -> None:
         """Nothing is held open between calls; here because every store has it."""
-
-    def _publish(
-        self, key: str, segments: Sequence[bytes], staging: int, name: bytes, *, create_only: bool
-    ) -> ObjectInfo:
-        try:
-            return describe(key, publish(self._root, segments, staging, name, create_only=create_only))
-        except (FileExistsError, IsADirectoryError) as error:
-            with folder(self._root, segments[:-1]) as here:
-                is_folder = stat.S_ISDIR(os.stat(segments[-1], dir_fd=here, follow_symlinks=False).st_mode)
-            if is_folder:
-                raise KeyNotRepresentable(
-                    f"write '{key}' in {self._url}: other keys lie below it, so it is a folder", key=key
-                ) from error
-            raise AlreadyExists(f"write '{key}' in {self._url}: it exists already", key=key) from error
-        except NotADirectoryError as error:
-            raise KeyNotRepresentable(
-                f"write '{key}' in {self._url}: a part of its path is a file or a link", key=key
-            ) from error
-
-    def _unlink(self, segments: Sequence[bytes]) -> None:
-        try:
-            with folder(self._root, segments[:-1]) as here:
-                os.unlink(segments[-1], dir_fd=here)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            pass  # absent already, or a folder, which is no object
-
-    def _check_root(self) -> None:
-        with folder(self._root, []):
-            pass
-
-    def _absent(self, key: str) -> ObjectNotFound:
-        return ObjectNotFound(f"no object '{key}' in {self._url}", key=key)
-
-    @contextmanager
-    def _translated(self, operation: str, key: str = "", *, absent: bool = False) -> Generator[None, None, None]:
-        with translated(operation, self._url, key):
-            try:
-                yield
-            except OSError as error:
-                if error.errno not in _NOT_THERE:
-                    raise
-                self._require_root(error)
-                if not absent:
-                    raise
-                raise self._absent(key) from error
-
-    def _require_root(self, error: OSError) -> None:
-        try:
-            self._check_root()
-        except (FileNotFoundError, NotADirectoryError):
-            raise BucketNotFound(
-                f"{self._url} is not a directory",
-                hint="create it, mount what belongs there, or set 'create: true' for a new one",
-            ) from error

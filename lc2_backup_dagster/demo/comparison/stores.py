@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 
-from lc2_backup_dagster.clouds.store import ObjectReader, ObjectStore
+from lc2_backup_dagster.clouds.store import ObjectReader, ObjectStore, PosixKind
 from lc2_backup_dagster.demo.comparison.differences import Differences, Findings
 from lc2_backup_dagster.model.errors import ObjectNotFound
 
@@ -92,8 +92,9 @@ def _collect(
 
 
 def _sorted_listing(side: _Side, ignore: Callable[[str], bool], stack: ExitStack) -> Iterator[bytes]:
-    """Return the keys below the prefix, without it, in byte order."""
-    listing = (info.key[len(side.prefix) :] for info in side.store.list(side.prefix))
+    """Return the keys of the files below the prefix, without it, in byte order; folders and links have no bytes."""
+    files = (info for info in side.store.list(side.prefix) if info.kind is PosixKind.FILE)
+    listing = (info.key[len(side.prefix) :] for info in files)
     keys = (key.encode() for key in listing if not ignore(key))
     runs: list[Iterator[bytes]] = []
     while run := sorted(islice(keys, _SORTED_AT_ONCE)):

@@ -10,7 +10,7 @@ from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.byte_rate import ByteRate
 from lc2_backup_dagster.engines.files.changes import changes, with_finished
 from lc2_backup_dagster.engines.files.copying import Copier
-from lc2_backup_dagster.engines.files.counts import CaptureCounts
+from lc2_backup_dagster.engines.files.counts import CaptureCounts, Sampled
 from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, Protection
 from lc2_backup_dagster.engines.files.inventory import take_inventory
 from lc2_backup_dagster.engines.files.journal import Journal, read_journals
@@ -52,6 +52,7 @@ class FilesCapture:
         moment: the interval of the listing: a file that did not change during it is captured as it was then.
         counts: what was done.
         excluded: objects the filter left out.
+        special: pipes, sockets and devices, which are not captured.
         listing_ordered: whether the source listed in byte order.
         damaged_journals: journal objects of dead attempts that could not be used.
         seconds: from start to end.
@@ -61,6 +62,7 @@ class FilesCapture:
     moment: Moment
     counts: CaptureCounts
     excluded: int
+    special: Sampled
     listing_ordered: bool
     damaged_journals: tuple[str, ...]
     seconds: float
@@ -147,6 +149,7 @@ def capture_files(
         moment=Moment(restorable_from=inventory.started, restorable_until=inventory.finished),
         counts=counts,
         excluded=inventory.excluded,
+        special=inventory.special,
         listing_ordered=inventory.ordered,
         damaged_journals=tuple(finished.damaged),
         seconds=time.monotonic() - began,

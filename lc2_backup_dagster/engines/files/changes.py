@@ -1,10 +1,10 @@
 """What happened between two listings: a merge of two sorted streams, in fixed memory. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from lc2_backup_dagster.clouds.store import ObjectInfo
+from lc2_backup_dagster.clouds.store import ObjectInfo, PosixKind
 from lc2_backup_dagster.engines.files.entry import FileEntry, Protection
 from lc2_backup_dagster.model.errors import ManifestCorrupt
 
@@ -34,6 +34,14 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class FactsChanged:
+    """The backup before holds this content already, but owner, mode or where a link leads have changed since."""
+
+    info: ObjectInfo
+    previous: FileEntry
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """The file is gone (or no longer included)."""
 
@@ -48,11 +56,11 @@ class Resumed:
     entry: FileEntry
 
 
-Change = Unchanged | Added | Changed | Removed
+Change = Unchanged | Added | Changed | FactsChanged | Removed
 
 
 def same_version(entry: FileEntry, info: ObjectInfo) -> bool:
-    """Say whether a listing shows the version that was captured.
+    """Say whether a listing shows the version that was captured; POSIX facts are no part of a version.
 
     An etag does not cover content type and metadata, so the time counts as well: to the second, because a store may
     tell whole seconds when asked for one object and fractions when listing. A listing without version ids is compared
@@ -89,10 +97,12 @@ def changes(
         if entry is None or entry.key != info.key:
             yield Added(info)
             continue
-        if same_version(entry, info) and entry.protection is protection_of(info.key):
-            yield Unchanged(entry)
-        else:
+        if not same_version(entry, info) or not _is_protected(entry, protection_of):
             yield Changed(info, entry)
+        elif entry.posix != info.posix:
+            yield FactsChanged(info, entry)
+        else:
+            yield Unchanged(entry)
         entry = next(old, None)
     while entry is not None:
         yield Removed(entry)
@@ -117,10 +127,14 @@ def with_finished(
             continue
         info, fitting = change.info, None
         while entry is not None and entry.key <= info.key:
-            if entry.key == info.key and same_version(entry, info) and entry.protection is protection_of(info.key):
-                fitting = entry
+            if entry.key == info.key and same_version(entry, info) and _is_protected(entry, protection_of):
+                fitting = replace(entry, posix=info.posix)  # they may have changed since
             entry = next(done, None)
         yield change if fitting is None else Resumed(change, fitting)
+
+
+def _is_protected(entry: FileEntry, protection_of: Callable[[str], Protection]) -> bool:
+    return entry.kind is not PosixKind.FILE or entry.protection is protection_of(entry.key)
 
 
 def _ascending(items: Iterable[_T], key: Callable[[_T], str], what: str, *, repeats: bool = False) -> Iterator[_T]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future
 
-from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry, Parts
+from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry, Nothing, Parts
 from lc2_backup_dagster.engines.files.identity import object_key
 from lc2_backup_dagster.engines.files.ports import SiteObjects
 from lc2_backup_dagster.model.errors import ObjectNotFound, PartCorrupt, PartMissing
@@ -39,6 +39,8 @@ class StoredContents:
             PartMissing: a stored object is gone; the message names it.
             PartCorrupt: a stored object, or the content put together, is not what the manifest promises.
         """
+        if isinstance(entry.location, Nothing):
+            return
         digest, count = hashlib.sha256(), 0
         held: bytes | None = None
         for piece in self._raw(entry, exact=exact):
@@ -68,7 +70,7 @@ class StoredContents:
             yield from self._copied(entry, where, exact=exact)
         elif isinstance(where, Bundled):
             yield self._bundle(where)[where.offset : where.offset + where.length]
-        else:
+        elif isinstance(where, Parts):
             yield from self._parts(entry, where)
 
     def _parts(self, entry: FileEntry, where: Parts) -> Iterator[bytes]:

@@ -256,4 +256,5 @@ def _entry(info: ObjectInfo, location: Location, sha256: str | None, *, facts: O
         content_type=told.content_type,
         metadata=dict(told.metadata),
         sha256=sha256,
+        posix=info.posix,
     )

@@ -26,13 +26,16 @@ class Sampled:
 
 @dataclass(slots=True)
 class CaptureCounts:
-    """Numbers of a capture.
+    """Numbers of a capture. What is said of files counts links too, but for the first two; folders count apart.
 
     Attributes:
         objects: files in the new manifest.
         size_bytes: their plain size together.
+        links: links in the new manifest.
+        folders: folders in the new manifest.
         added: files the backup before does not have.
-        changed: files it has in another version.
+        changed: files it has in another version, or with other facts.
+        facts_changed: those of them of which only owner, mode or the target of a link changed; nothing was copied.
         unchanged: files it has.
         removed: files it has and the source no longer.
         resumed: added or changed files taken over from a dead attempt.
@@ -48,8 +51,11 @@ class CaptureCounts:
 
     objects: int = 0
     size_bytes: int = 0
+    links: int = 0
+    folders: int = 0
     added: int = 0
     changed: int = 0
+    facts_changed: int = 0
     unchanged: int = 0
     removed: int = 0
     resumed: int = 0

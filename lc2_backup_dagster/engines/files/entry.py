@@ -10,12 +10,14 @@ JSON Lines in ASCII, sorted by key; a key stands once. Names are short because t
 ``v``  version id of the source
 ``c``  content type
 ``u``  user metadata, an object of texts
-``h``  SHA-256 of the content in hex; absent = pending
+``h``  SHA-256 of the content in hex; absent = pending, or there is no content
+``p``  POSIX facts: ``[kind, mode, uid, gid, user, group, nanoseconds]``, of a link with its target at the end
 ``l``  location, one of
        ``["b", identity, key id, offset, plain bytes, stored bytes, plain sha256, stored sha256]``: in a bundle,
        whose part is described; the length is ``s``; the key id is null where encryption is off
        ``["p", identity, key id, [[plain bytes, stored bytes, plain sha256, stored sha256], …]]``: sealed alone
        ``["o", identity, etag, checksum, encryption, encryption key id]``: copied by the store, as the store says
+       ``["n"]``: no content; a link or a folder
 =====  ==================================================================================================
 
 Order is that of code points, which is the byte order of UTF-8.
@@ -27,8 +29,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Self, cast
 
+from lc2_backup_dagster.clouds.store import ObjectInfo, PosixFacts, PosixKind
+from lc2_backup_dagster.engines.files.facts import facts_of_row, facts_row
 from lc2_backup_dagster.engines.files.identity import object_key
 from lc2_backup_dagster.model.errors import FormatNotSupported, ManifestCorrupt
 from lc2_backup_dagster.model.site import SiteId
@@ -39,7 +43,7 @@ STREAM = "files"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FIELDS = frozenset("kstevcuhl")
+_FIELDS = frozenset("kstevcuhpl")
 _READ_BYTES = 1 << 20
 _LONGEST_LINE = 256 << 20
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -84,24 +88,30 @@ class Parts:
     parts: tuple[Part, ...]
 
 
-Location = Copied | Bundled | Parts
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Of a link or a folder: there is no content."""
+
+
+Location = Copied | Bundled | Parts | Nothing
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file as of the backup.
+    """One file as of the backup; of a POSIX source also one link or folder.
 
     Attributes:
-        key: its key in the source.
+        key: its key in the source; that of a folder of a POSIX source ends with a slash.
         size_bytes: length of the content.
         modified: the source's time of the last write, UTC.
         etag: the source's etag, or None.
         version: the source's version id, or None.
         content_type: or None where the source has none.
         metadata: user metadata.
-        sha256: hex SHA-256 of the content; None while a store-side copy has not been read yet.
+        sha256: hex SHA-256 of the content; None while a store-side copy has not been read yet, or without content.
         location: where the content is.
         line: what it was decoded from; of a changed copy None.
+        posix: owner, mode and more, or None where the source knows none.
     """
 
     key: str
@@ -113,8 +123,19 @@ class FileEntry:
     content_type: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     sha256: str | None = None
+    posix: PosixFacts | None = None
     # Not a parameter, so that dataclasses.replace() drops it: a changed entry has another line.
     line: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    @classmethod
+    def without_content(cls, info: ObjectInfo) -> Self:
+        """Return the entry of a link or folder: what the listing says of it is all there is."""
+        return cls(info.key, 0, info.modified, Nothing(), info.etag, info.version, posix=info.posix)
+
+    @property
+    def kind(self) -> PosixKind:
+        """What it is; a file wherever the source knows nothing else."""
+        return PosixKind.FILE if self.posix is None else self.posix.kind
 
     @property
     def protection(self) -> Protection:
@@ -124,6 +145,8 @@ class FileEntry:
     def stored_objects(self, site: SiteId) -> list[tuple[str, Part | None]]:
         """Return the objects that hold the content: key and, for sealed ones, what they must contain."""
         where = self.location
+        if isinstance(where, Nothing):
+            return []
         if isinstance(where, Copied):
             return [(object_key(site, where.identity), None)]
         if isinstance(where, Bundled):
@@ -148,6 +171,8 @@ def encode_entry(entry: FileEntry) -> bytes:
         row["u"] = entry.metadata
     if entry.sha256 is not None:
         row["h"] = entry.sha256
+    if entry.posix is not None:
+        row["p"] = facts_row(entry.posix)
     row["l"] = _location_row(entry.location)
     return _ENCODE(row).encode("ascii") + b"\n"
 
@@ -179,7 +204,9 @@ def decode_entry(line: bytes, *, where: str) -> FileEntry:
             content_type=_optional(fields.get("c")),
             metadata={_text(name): _text(value) for name, value in fields["u"].items()} if "u" in fields else {},
             sha256=_sha256(fields["h"]) if "h" in fields else None,
+            posix=facts_of_row(fields["p"]) if "p" in fields else None,
         )
+        _check_kind(entry)
         object.__setattr__(entry, "line", line if line.endswith(b"\n") else line + b"\n")
         return entry
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
@@ -233,6 +260,8 @@ def _location_row(location: Location) -> list[object]:
         return ["b", location.identity, location.key_id, location.offset, *_part_row(location.part)]
     if isinstance(location, Parts):
         return ["p", location.identity, location.key_id, [_part_row(part) for part in location.parts]]
+    if isinstance(location, Nothing):
+        return ["n"]
     return [
         "o",
         location.identity,
@@ -241,6 +270,15 @@ def _location_row(location: Location) -> list[object]:
         location.encryption,
         location.encryption_key_id,
     ]
+
+
+def _check_kind(entry: FileEntry) -> None:
+    if isinstance(entry.location, Nothing) is (entry.kind is PosixKind.FILE):
+        raise ValueError("only a link or a folder is without content")
+    if isinstance(entry.location, Nothing) and (entry.size_bytes or entry.sha256 is not None):
+        raise ValueError("a size or SHA-256 without content")
+    if entry.posix is not None and entry.key.endswith("/") is not (entry.kind is PosixKind.DIRECTORY):
+        raise ValueError("a folder's key, and no other, ends with a slash")
 
 
 def _part_row(part: Part) -> list[object]:
@@ -265,6 +303,8 @@ def _location(row: list[Any], *, size_bytes: int, where: str) -> Location:
         _, identity, *facts = row
         etag, checksum, encryption, encryption_key_id = (_optional(fact) for fact in facts)
         return Copied(_sha256(identity), etag, checksum, encryption, encryption_key_id)
+    if kind == "n" and len(row) == 1:
+        return Nothing()
     raise FormatNotSupported(f"{where} has a location of unknown kind {kind!r}", hint="use a newer lc2-backup")
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.entry import FileEntry, decode_entry, manifest_lines
 from lc2_backup_dagster.model.errors import ManifestCorrupt
 from lc2_backup_dagster.repository.parts import SupportsRead
@@ -41,6 +42,11 @@ class EntryLine:
     def modified(self) -> datetime:
         """Time of the last write, UTC."""
         return _EPOCH + _MICROSECOND * self.microseconds
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of a directory, and no object whose key ends with a slash."""
+        return self.key.endswith("/") and self.entry().kind is PosixKind.DIRECTORY
 
     def entry(self) -> FileEntry:
         """Decode the whole line.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
 from lc2_backup_dagster.engines.files.counts import Sampled
 from lc2_backup_dagster.model.errors import TargetNotEmpty
 from lc2_backup_dagster.repository.layout import MARKER
@@ -11,7 +11,7 @@ from lc2_backup_dagster.repository.layout import MARKER
 def extras(
     keys: Iterable[str], existing: Iterable[ObjectInfo], *, may_go: Callable[[str], bool]
 ) -> Iterator[ObjectInfo]:
-    """Yield the objects that no key of the backup names.
+    """Yield the objects that no key of the backup names; folders are none, they go when nothing is left in them.
 
     Args:
         keys: of the backup, ascending.
@@ -23,7 +23,7 @@ def extras(
     for found in existing:
         while key is not None and key < found.key:
             key = next(wanted, None)
-        if key != found.key and may_go(found.key):
+        if key != found.key and found.kind is not PosixKind.DIRECTORY and may_go(found.key):
             yield found
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
+from lc2_backup_dagster.engines.files.counts import Sampled
+from lc2_backup_dagster.engines.files.facts import facts_of_row, facts_row
+from lc2_backup_dagster.engines.files.folders import FoldersAbove
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
 from lc2_backup_dagster.model.clock import Clock, SystemClock
 from lc2_backup_dagster.model.errors import AccessDenied
@@ -27,10 +30,11 @@ class Inventory:
     Attributes:
         started: before the first page was asked for, by the store's clock where it may be asked.
         finished: after the last page, by the same clock.
-        count: files listed and included.
+        count: files, links and folders listed and included.
         size_bytes: their size together.
-        excluded: objects the filter left out.
+        excluded: files and links the filter left out.
         ordered: whether the store listed in byte order; if not, the listing was sorted here.
+        special: pipes, sockets and devices; they have no content to keep and are only named.
     """
 
     started: datetime
@@ -39,6 +43,7 @@ class Inventory:
     size_bytes: int
     excluded: int
     ordered: bool
+    special: Sampled
     _sorter: RowSorter
 
     def objects(self) -> Iterator[ObjectInfo]:
@@ -85,7 +90,7 @@ def take_inventory(
     Args:
         store: what is listed.
         prefix: only keys that begin with it.
-        include: says which keys count; all when None.
+        include: says which keys count; all when None. A folder counts too when something in it does.
         scratch: folder for what does not fit into memory.
         clock: tells the time where the store must not be asked (a directory tells it by writing); this machine's
             when None.
@@ -101,12 +106,19 @@ def take_inventory(
         tell = _clock_of(store, clock or SystemClock())
         started = tell()
         excluded = size_bytes = 0
+        special, above = Sampled(), FoldersAbove[ObjectInfo]()
         for found in store.list(prefix):
             if include is not None and not include(found.key):
-                excluded += 1
-                continue
-            size_bytes += found.size_bytes
-            sorter.add(_to_row(found))
+                if found.kind is PosixKind.DIRECTORY:
+                    above.leave_out(found.key, found)
+                else:
+                    excluded += 1
+            elif found.kind is PosixKind.SPECIAL:
+                special.add(found.key, "a pipe, socket or device")
+            else:
+                size_bytes += found.size_bytes
+                for each in (*above.of(found.key), found):
+                    sorter.add(_to_row(each))
         return Inventory(
             started=started,
             finished=tell(),
@@ -114,6 +126,7 @@ def take_inventory(
             size_bytes=size_bytes,
             excluded=excluded,
             ordered=sorter.ordered,
+            special=special,
             _sorter=sorter,
         )
     except BaseException:
@@ -131,9 +144,11 @@ def _clock_of(store: ObjectStore, fallback: Clock) -> Callable[[], datetime]:
 
 def _to_row(found: ObjectInfo) -> Row:
     modified = (found.modified - _EPOCH) // _MICROSECOND
-    return [found.key, found.size_bytes, modified, found.etag, found.version]
+    row = [found.key, found.size_bytes, modified, found.etag, found.version]
+    return row if found.posix is None else [*row, facts_row(found.posix)]
 
 
 def _from_row(row: Row) -> ObjectInfo:
-    key, size_bytes, modified, etag, version = row
-    return ObjectInfo(key, size_bytes, _EPOCH + _MICROSECOND * modified, etag, version)
+    key, size_bytes, modified, etag, version, *facts = row
+    posix = facts_of_row(facts[0]) if facts else None
+    return ObjectInfo(key, size_bytes, _EPOCH + _MICROSECOND * modified, etag, version, posix=posix)

@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.entry import FileEntry
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
 from lc2_backup_dagster.model.application import FileReference
@@ -26,13 +27,15 @@ class RowMatch:
 
     Attributes:
         rows: references that were read.
-        files: files that were read.
+        files: files and links that were read; folders are nothing that a row could mean.
         dangling_count: references whose file is not there.
         dangling: the first hundred, ``key (row id)``.
         orphan_count: files that no row names and that the application does not generate by itself.
         orphans: the first hundred keys.
         size_mismatch_count: references whose file has another size.
         size_mismatches: the first hundred, ``key (row id): row size, file size``.
+        link_count: references whose file is a symbolic link: it is there, its content is wherever the link leads.
+        links: the first hundred, ``key (row id)``. A link that no row names is no orphan.
     """
 
     rows: int = 0
@@ -43,6 +46,8 @@ class RowMatch:
     orphans: list[str] = field(default_factory=list[str])
     size_mismatch_count: int = 0
     size_mismatches: list[str] = field(default_factory=list[str])
+    link_count: int = 0
+    links: list[str] = field(default_factory=list[str])
 
     @property
     def complete(self) -> bool:
@@ -75,7 +80,11 @@ def match_rows(
     match = RowMatch()
     with ExitStack() as stack:
         rows: Iterator[Row] = ([each.key, each.key, each.row_id, each.size_bytes] for each in references)
-        files: Iterator[Row] = ([each.key, each.key, each.size_bytes] for each in entries)
+        files: Iterator[Row] = (
+            [each.key, each.key, None if each.kind is PosixKind.SYMLINK else each.size_bytes]
+            for each in entries
+            if each.kind is not PosixKind.DIRECTORY
+        )
         if base_key is not None:
             rows = _sorted_by_base(rows, base_key, stack.enter_context(RowSorter(scratch)))
             files = _sorted_by_base(files, base_key, stack.enter_context(RowSorter(scratch)))
@@ -130,11 +139,14 @@ def _compare(match: RowMatch, wanted: list[Row], found: list[Row], is_generated:
         if not fitting:
             match.dangling_count += 1
             _keep(match.dangling, f"{key} ({row_id})")
+        elif any(file[2] is None for file in fitting):
+            match.link_count += 1
+            _keep(match.links, f"{key} ({row_id})")
         elif size_bytes is not None and all(file[2] != size_bytes for file in fitting):
             match.size_mismatch_count += 1
             _keep(match.size_mismatches, f"{key} ({row_id}): row {size_bytes}, file {fitting[0][2]}")
-    for _, key, _ in found:
-        if key not in named and not (is_generated and is_generated(key)):
+    for _, key, size_bytes in found:
+        if size_bytes is not None and key not in named and not (is_generated and is_generated(key)):
             match.orphan_count += 1
             _keep(match.orphans, key)
 

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
 from lc2_backup_dagster.engines.files.entry import FileEntry
 from lc2_backup_dagster.engines.files.extras import delete_objects, extras, refuse_repository
-from lc2_backup_dagster.engines.files.inventory import take_inventory
+from lc2_backup_dagster.engines.files.folders import FoldersAbove
+from lc2_backup_dagster.engines.files.inventory import Inventory, take_inventory
 from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
 from lc2_backup_dagster.engines.files.sameness import Sameness
 from lc2_backup_dagster.engines.files.selection import Selection
@@ -23,7 +24,7 @@ from lc2_backup_dagster.engines.files.writing import Conflict, FilesRestore, Fil
 from lc2_backup_dagster.model.errors import (
     BackupError,
     ConfigurationError,
-    IntegrityError,
+    KeyNotRepresentable,
     RestoreMismatch,
     TargetNotEmpty,
 )
@@ -47,9 +48,15 @@ def restore_files(
 ) -> FilesRestore:
     """Write files of a backup into a target, keys byte for byte, with content type and metadata.
 
+    Where the target holds POSIX facts, owners, modes, times, links and folders come back too, and a choice of files
+    brings the folders above them; what this process may not set is named in the result. Elsewhere links and folders are
+    left out and named.
+
     Under ``refuse`` nothing is written when the target holds anything (for a whole library) or any of the selected
     keys (for a choice). Under ``skip`` what is there stays. Under ``overwrite`` what is there is replaced unless it
-    is the same already (``sameness``). A damaged file does not stop the others; the restore fails at its end.
+    is the same already (``sameness``). A folder that is there is no conflict for a choice of files, and only
+    ``overwrite`` changes it. A file that is damaged, or has no place in the target, does not stop the others; the
+    restore fails at its end.
 
     Objects of the target are deleted only with ``delete_extra``, only where everything below a prefix is restored
     under ``overwrite``, only what lay there at the begin, and only after every file was written and proven.
@@ -75,6 +82,7 @@ def restore_files(
         TargetNotEmpty: the target holds something; nothing was written, unless it appeared during the restore.
         PartMissing: stored objects are gone; all other files were restored.
         PartCorrupt: stored objects are damaged; all other files were restored.
+        KeyNotRepresentable: files have no place in the target; all other files were restored.
         RestoreMismatch: the target did not keep what was written, or what was written is not all proven and therefore
             nothing was deleted.
         BackupError: the target or the repository failed; ``attributes`` tell how much was written.
@@ -87,6 +95,7 @@ def restore_files(
         conflict,
         sameness=Sameness(target, origin=origin, checksum=checksum),
         rehearse=rehearse,
+        scratch=scratch,
         patience=patience or Patience(),
         limits=limits or Limits(),
         progress=progress,
@@ -94,7 +103,7 @@ def restore_files(
     with take_inventory(target, prefix=selection.fixed_prefix, scratch=scratch) as inventory:
         if conflict is Conflict.REFUSE:
             if selection.is_everything:
-                _refuse_any(target, inventory.objects())
+                _refuse_any(target, inventory)
             else:
                 _refuse_selected(target, _with_existing(_selected(entries(), selection), inventory.objects()))
         if delete_extra is not None:
@@ -107,8 +116,8 @@ def restore_files(
                 error, run.result, target, again=conflict if conflict is Conflict.OVERWRITE else Conflict.SKIP
             )
             raise
-        if run.damage is not None:
-            raise _damaged(run.damage, run.result)
+        if run.damage is not None or run.refusal is not None:
+            raise _failure(run, target)
         if delete_extra is not None:
             _require_proven(run.result)
             keys = (entry.key for entry in _selected(entries(), selection))
@@ -126,14 +135,28 @@ def _tell_what_stays(error: BackupError, result: FilesRestore, target: ObjectSto
     )
 
 
-def _damaged(damage: IntegrityError, result: FilesRestore) -> IntegrityError:
-    return type(damage)(
+def _failure(run: RestoreWriter, target: ObjectStore) -> BackupError:
+    """Return the error of a restore that wrote everything but some files; damage is the worse news."""
+    result = run.result
+    refused = KeyNotRepresentable(
+        f"{result.refused.count} of {result.selected} files have no place in {target.url}"
+        + (f", the first is {result.refused.samples[0][0]!r}: {run.refusal.message}" if run.refusal else ""),
+        hint="all other files were restored and nothing was deleted; restore these into another kind of store",
+        refused=[key for key, _ in result.refused.samples],
+        written_objects=result.written,
+    )
+    if run.damage is None:
+        return refused
+    damaged = type(run.damage)(
         f"{result.damaged.count} of {result.selected} files could not be restored, the first is "
-        f"{result.damaged.samples[0][0]!r}: {damage.message}",
+        f"{result.damaged.samples[0][0]!r}: {run.damage.message}",
         hint="all other files were restored and nothing was deleted; take the damaged ones from another recovery point",
         damaged=[key for key, _ in result.damaged.samples],
         written_objects=result.written,
     )
+    if run.refusal is not None:
+        damaged.add_note(str(refused))
+    return damaged
 
 
 def _check_deleting(selection: Selection, conflict: Conflict) -> None:
@@ -160,7 +183,13 @@ def _require_proven(result: FilesRestore) -> None:
 
 
 def _selected(entries: Iterable[FileEntry], selection: Selection) -> Iterator[FileEntry]:
-    return (entry for entry in entries if entry.key in selection)
+    above = FoldersAbove[FileEntry]()
+    for entry in entries:
+        if entry.key in selection:
+            yield from above.of(entry.key)
+            yield entry
+        elif entry.kind is PosixKind.DIRECTORY:
+            above.leave_out(entry.key, entry)
 
 
 def _with_existing(entries: Iterable[FileEntry], existing: Iterable[ObjectInfo]) -> Iterator[FileToWrite]:
@@ -173,19 +202,20 @@ def _with_existing(entries: Iterable[FileEntry], existing: Iterable[ObjectInfo])
         yield FileToWrite(entry, found if found is not None and found.key == entry.key else None)
 
 
-def _refuse_any(target: ObjectStore, existing: Iterator[ObjectInfo]) -> None:
-    first = next(existing, None)
+def _refuse_any(target: ObjectStore, inventory: Inventory) -> None:
+    there = (found.key for found in inventory.objects())
+    first = next(there, None) or next((key for key, _ in inventory.special.samples), None)
     if first is not None:
         raise TargetNotEmpty(
-            f"{target.url} is not empty, it holds {first.key!r}",
+            f"{target.url} is not empty, it holds {first!r}",
             hint="choose an empty target, or conflict 'skip' or 'overwrite'; nothing was written",
-            key=first.key,
+            key=first,
         )
 
 
 def _refuse_selected(target: ObjectStore, files: Iterator[FileToWrite]) -> None:
     for file in files:
-        if file.existing is not None:
+        if file.existing is not None and file.entry.kind is not PosixKind.DIRECTORY:
             raise TargetNotEmpty(
                 f"{target.url} holds {file.entry.key!r} already",
                 hint="choose another target, or conflict 'skip' or 'overwrite'; nothing was written",

@@ -3,7 +3,7 @@
 import hashlib
 
 from lc2_backup_dagster.clouds.prefixed import unwrapped
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
 from lc2_backup_dagster.engines.files.changes import same_version
 from lc2_backup_dagster.engines.files.entry import FileEntry
 from lc2_backup_dagster.model.errors import ObjectNotFound, SourceChanged
@@ -43,8 +43,13 @@ class Sameness:
         Raises:
             BackupError: the target failed.
         """
-        if existing.size_bytes != entry.size_bytes:
+        if not alike(entry, existing):
             return False
+        # A target that knows no owners and modes has none to differ in.
+        if self._target.capabilities.posix and entry.posix not in (None, existing.posix):
+            return False
+        if entry.kind is PosixKind.SYMLINK:
+            return existing.modified == entry.modified
         if self._checksum:
             return self._same_bytes(entry) and self._same_facts(entry)
         if self._keeps_times:
@@ -77,6 +82,13 @@ class Sameness:
             return False
         # A source without content types says nothing of them; a bucket then gives its own.
         return entry.content_type in (None, told.content_type) and dict(told.metadata) == entry.metadata
+
+
+def alike(entry: FileEntry, existing: ObjectInfo) -> bool:
+    """Say whether what is there could be the file, as far as a listing shows: kind and size, and where a link leads."""
+    if existing.kind is not entry.kind or existing.size_bytes != entry.size_bytes:
+        return False
+    return entry.posix is None or existing.posix is None or existing.posix.target == entry.posix.target
 
 
 def _place(store: ObjectStore) -> tuple[str, str]:

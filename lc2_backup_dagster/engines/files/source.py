@@ -195,6 +195,7 @@ def _with_facts(listed: ObjectInfo, opened: ObjectInfo) -> ObjectInfo:
         content_type=opened.content_type,
         metadata=opened.metadata,
         checksum=opened.checksum,
+        posix=listed.posix,
     )
 
 

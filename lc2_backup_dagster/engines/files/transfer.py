@@ -5,9 +5,18 @@ One thread (the caller's) decides, orders and counts; workers copy (``copying``)
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
-from lc2_backup_dagster.engines.files.changes import Added, Change, Changed, Removed, Resumed, Unchanged
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
+from lc2_backup_dagster.engines.files.changes import (
+    Added,
+    Change,
+    Changed,
+    FactsChanged,
+    Removed,
+    Resumed,
+    Unchanged,
+)
 from lc2_backup_dagster.engines.files.copying import (
     BUNDLE_BYTES,
     BUNDLE_FILES,
@@ -68,6 +77,7 @@ class Transfer:
         self._bundle: list[tuple[ObjectInfo, Slot]] = []
         self._bundle_bytes = 0
         self._refused_in_a_row = 0
+        self._passed = 0
 
     def run(self, changes: Iterable[Change | Resumed]) -> CaptureCounts:
         """Carry out all changes and write all lines.
@@ -92,27 +102,44 @@ class Transfer:
 
     def _take(self, workers: Workers[Outcome], change: Change | Resumed) -> None:
         if isinstance(change, Unchanged):
-            self.counts.unchanged += 1
-            self._count_entry(change.entry)
-            self._lines.add(encode_entry(change.entry))
-            if self.counts.unchanged % 1000 == 0:
-                self._journal.write_if_due()
-                self._tell()
+            self._count_change(change, change.entry.kind)
+            self._add(change.entry)
         elif isinstance(change, Removed):
-            self.counts.removed += 1
+            self._count_change(change, change.previous.kind)
+        elif isinstance(change, FactsChanged):
+            self._count_change(change, change.info.kind)
+            info = change.info
+            same = replace(change.previous, posix=info.posix, modified=info.modified)
+            self._add(same if info.kind is PosixKind.FILE else FileEntry.without_content(info))
         elif isinstance(change, Resumed):
-            self._count_change(change.change)
+            self._count_change(change.change, PosixKind.FILE)
             entry, info = change.entry, change.change.info
             self._submit(workers, lambda: self._copier.again(entry, info), [self._lines.reserve()], info.size_bytes)
         else:
-            self._count_change(change)
-            self._copy(workers, change.info)
+            self._count_change(change, change.info.kind)
+            if change.info.kind is PosixKind.FILE:
+                self._copy(workers, change.info)
+            else:
+                self._add(FileEntry.without_content(change.info))
 
-    def _count_change(self, change: Added | Changed) -> None:
-        if isinstance(change, Added):
-            self.counts.added += 1
-        else:
-            self.counts.changed += 1
+    def _count_change(self, change: Change, kind: PosixKind) -> None:
+        if kind is PosixKind.DIRECTORY:
+            return  # its time changes with every file in it: as changes they would hide those of files
+        counts = self.counts
+        counts.added += isinstance(change, Added)
+        counts.changed += isinstance(change, Changed | FactsChanged)
+        counts.facts_changed += isinstance(change, FactsChanged)
+        counts.unchanged += isinstance(change, Unchanged)
+        counts.removed += isinstance(change, Removed)
+
+    def _add(self, entry: FileEntry) -> None:
+        """Write the line of an entry for which nothing is copied."""
+        self._count_entry(entry)
+        self._lines.add(encode_entry(entry))
+        self._passed += 1
+        if self._passed % 1000 == 0:
+            self._journal.write_if_due()
+            self._tell()
 
     def _copy(self, workers: Workers[Outcome], info: ObjectInfo) -> None:
         slot = self._lines.reserve()
@@ -194,6 +221,10 @@ class Transfer:
             )
 
     def _count_entry(self, entry: FileEntry) -> None:
+        if entry.kind is not PosixKind.FILE:
+            self.counts.links += entry.kind is PosixKind.SYMLINK
+            self.counts.folders += entry.kind is PosixKind.DIRECTORY
+            return
         self.counts.objects += 1
         self.counts.size_bytes += entry.size_bytes
         if isinstance(entry.location, Copied):  # also of unchanged files: the library is as safe as all of its copies

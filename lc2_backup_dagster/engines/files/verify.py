@@ -11,10 +11,10 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from lc2_backup_dagster.clouds.store import ObjectInfo
+from lc2_backup_dagster.clouds.store import ObjectInfo, PosixKind
 from lc2_backup_dagster.engines.files.copying import PART_BYTES
 from lc2_backup_dagster.engines.files.counts import SAMPLES
-from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry
+from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry, Parts
 from lc2_backup_dagster.engines.files.identity import files_prefix
 from lc2_backup_dagster.engines.files.inventory import take_inventory
 from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
@@ -147,7 +147,7 @@ def verify_files(
         Workers[_Checked](limits or Limits(), name="verify") as workers,
     ):
         for entry in entries:
-            result.files += 1
+            result.files += entry.kind is PosixKind.FILE
             _add_rows(sorter, entry, repository.site)
         for needed, found in _with_stored(_needed(sorter.rows()), stored.objects()):
             result.objects += 1
@@ -230,7 +230,7 @@ def _add_rows(sorter: RowSorter, entry: FileEntry, site: SiteId) -> None:
         sealed = [part.plain_bytes, part.stored_bytes, part.plain_sha256, part.stored_sha256]
         if isinstance(where, Bundled):
             sorter.add([key, sealed, where.key_id, None, entry.key, where.offset, where.length, entry.sha256])
-        else:  # every part proves itself by its own hash
+        elif isinstance(where, Parts):  # every part proves itself by its own hash
             sorter.add([key, sealed, where.key_id, None, entry.key, 0, part.plain_bytes, None])
 
 

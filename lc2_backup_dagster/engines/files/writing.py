@@ -3,22 +3,27 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
+from lc2_backup_dagster.clouds.posix import posix_store
+from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
 from lc2_backup_dagster.engines.files.contents import StoredContents
 from lc2_backup_dagster.engines.files.copying import PART_BYTES
 from lc2_backup_dagster.engines.files.counts import Sampled
 from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry
 from lc2_backup_dagster.engines.files.identity import object_key
 from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
-from lc2_backup_dagster.engines.files.sameness import Sameness
+from lc2_backup_dagster.engines.files.sameness import Sameness, alike
 from lc2_backup_dagster.engines.files.source import Patience
+from lc2_backup_dagster.engines.files.tree import TreeWriter
 from lc2_backup_dagster.engines.files.workers import Limits, Workers
 from lc2_backup_dagster.model.errors import (
     AlreadyExists,
     IntegrityError,
+    KeyNotRepresentable,
     ObjectNotFound,
     PartMissing,
     RestoreMismatch,
@@ -40,7 +45,7 @@ class Conflict(StrEnum):
 
 @dataclass(slots=True)
 class FilesRestore:
-    """What a restore did.
+    """What a restore did. What is said of files counts links too; folders count apart.
 
     Attributes:
         selected: files of the backup that were meant.
@@ -49,7 +54,7 @@ class FilesRestore:
         kept: files the target had already and that were left as they were: all under ``skip``, under ``overwrite``
             those that are the same.
         kept_bytes: their size in the backup.
-        kept_differing: those of them whose size is another than in the backup.
+        kept_differing: those of them whose size, or where a link leads, is another than in the backup.
         overwritten: files the target had in another version.
         deleted: objects of the target that the backup does not have and that were deleted.
         deleted_bytes: their size.
@@ -57,6 +62,12 @@ class FilesRestore:
         metadata_kept: whether the target can hold content type and metadata.
         unproven: files copied by the store whose SHA-256 nobody has computed yet and whose copy has another etag than
             when it was made: restored, but nothing proves their bytes.
+        links: those of the written files that are symbolic links.
+        folders: folders that were made, or given the facts of the backup.
+        links_left_out: links that the target cannot hold, with where they lead.
+        folders_left_out: folders that the target cannot hold; files in them were written.
+        facts_unset: files, links and folders whose owner or mode could not be set, with what they have instead.
+        refused: files, links and folders that have no place in the target, with the reason.
         seconds: from start to end.
     """
 
@@ -72,6 +83,12 @@ class FilesRestore:
     damaged: Sampled = field(default_factory=Sampled)
     metadata_kept: bool = True
     unproven: Sampled = field(default_factory=Sampled)
+    links: int = 0
+    folders: int = 0
+    links_left_out: Sampled = field(default_factory=Sampled)
+    folders_left_out: Sampled = field(default_factory=Sampled)
+    facts_unset: Sampled = field(default_factory=Sampled)
+    refused: Sampled = field(default_factory=Sampled)
     seconds: float = 0.0
 
 
@@ -89,6 +106,14 @@ class _Done:
     written: bool
     proven: bool = True
     damage: IntegrityError | None = None
+    refusal: KeyNotRepresentable | None = None
+    unset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    info: ObjectInfo
+    proven: bool = True
 
 
 class RestoreWriter:
@@ -100,6 +125,7 @@ class RestoreWriter:
         conflict: what happens to files that are there.
         sameness: says which of them need not be sent again under ``overwrite``.
         rehearse: decide and count everything, and write nothing.
+        scratch: folder for lists that do not fit into memory.
         patience: how often things are tried again.
         limits: threads and memory.
         progress: told the files and bytes that are done, those that were left as they were too.
@@ -107,6 +133,7 @@ class RestoreWriter:
     Attributes:
         result: what was done so far; what would be done, with ``rehearse``.
         damage: the first damage of the repository that was met, or None.
+        refusal: why the first file that has no place in the target has none, or None.
     """
 
     def __init__(
@@ -117,12 +144,16 @@ class RestoreWriter:
         *,
         sameness: Sameness,
         rehearse: bool,
+        scratch: Path | None = None,
         patience: Patience,
         limits: Limits,
         progress: Progress | None,
     ) -> None:
         self.result = FilesRestore(metadata_kept=target.capabilities.user_metadata)
         self.damage: IntegrityError | None = None
+        self.refusal: KeyNotRepresentable | None = None
+        tree = posix_store(target)
+        self._tree = TreeWriter(tree, overwrite=conflict is Conflict.OVERWRITE, scratch=scratch) if tree else None
         self._repository = repository
         self._target = target
         self._conflict = conflict
@@ -142,9 +173,14 @@ class RestoreWriter:
             TargetNotEmpty: a file appeared in the target meanwhile.
             BackupError: the target or the repository failed.
         """
-        with Workers[None](self._limits, name="restore", collected=self._tell) as workers:
+        with ExitStack() as stack:
+            if self._tree:
+                stack.enter_context(self._tree)
+            workers = stack.enter_context(Workers[None](self._limits, name="restore", collected=self._tell))
             group: list[FileToWrite] = []
             for file in files:
+                if self._is_folder_or_left_out(file.entry):
+                    continue
                 self.result.selected += 1
                 if self._stays(file):
                     continue
@@ -155,6 +191,28 @@ class RestoreWriter:
             if group:
                 self._submit(workers, group)
             workers.finish()
+            for key, unset in self._tree.finish_folders() if self._tree else ():
+                self.result.folders += 1
+                if unset:
+                    self.result.facts_unset.add(key, unset)
+
+    def _is_folder_or_left_out(self, entry: FileEntry) -> bool:
+        if entry.kind is PosixKind.DIRECTORY:
+            if self._tree is None:
+                self.result.folders_left_out.add(entry.key)
+                return True
+            if self._rehearse:
+                self.result.folders += 1
+                return True
+            try:
+                self._tree.make_folder(entry)
+            except KeyNotRepresentable as error:
+                self._count(_Done(FileToWrite(entry, None), written=False, refusal=error))
+            return True
+        if entry.kind is PosixKind.SYMLINK and self._tree is None:
+            self.result.links_left_out.add(entry.key, f"to {entry.posix.target if entry.posix else None}")
+            return True
+        return False
 
     def _stays(self, file: FileToWrite) -> bool:
         entry, existing = file.entry, file.existing
@@ -165,7 +223,7 @@ class RestoreWriter:
         with self._lock:
             self.result.kept += 1
             self.result.kept_bytes += entry.size_bytes
-            self.result.kept_differing += existing.size_bytes != entry.size_bytes
+            self.result.kept_differing += not alike(entry, existing)
         return True
 
     def _submit(self, workers: Workers[None], group: list[FileToWrite]) -> None:
@@ -188,10 +246,16 @@ class RestoreWriter:
             if outcome.damage is not None:
                 self.damage = self.damage or outcome.damage
                 self.result.damaged.add(entry.key, outcome.damage.message)
+            elif outcome.refusal is not None:
+                self.refusal = self.refusal or outcome.refusal
+                self.result.refused.add(entry.key, outcome.refusal.message)
             elif outcome.written:
                 self.result.written += 1
                 self.result.written_bytes += entry.size_bytes
                 self.result.overwritten += outcome.file.existing is not None
+                self.result.links += entry.kind is PosixKind.SYMLINK
+                if outcome.unset:
+                    self.result.facts_unset.add(entry.key, outcome.unset)
                 if not outcome.proven:
                     self.result.unproven.add(entry.key)
             else:
@@ -206,7 +270,7 @@ class RestoreWriter:
     def _write_one(self, file: FileToWrite) -> _Done:
         entry, tries = file.entry, 0
 
-        def write() -> bool:
+        def write() -> _Written:
             nonlocal tries
             tries += 1
             return self._write_content(entry)
@@ -216,9 +280,13 @@ class RestoreWriter:
                 return _Done(file, written=False)
             if self._rehearse:
                 return _Done(file, written=True)
-            return _Done(file, written=True, proven=self._patience.through_outages(write))
+            written = self._patience.through_outages(write)
+            unset = self._tree.unset(entry.posix, written.info) if self._tree and entry.posix else ""
+            return _Done(file, written=True, proven=written.proven, unset=unset)
         except IntegrityError as error:
             return _Done(file, written=False, damage=error)
+        except KeyNotRepresentable as error:
+            return _Done(file, written=False, refusal=error)
         except AlreadyExists as error:
             if tries > 1 and self._holds(entry):
                 return _Done(file, written=True)  # written by the try before, whose answer was lost
@@ -233,10 +301,13 @@ class RestoreWriter:
     def _is_same(self, entry: FileEntry, existing: ObjectInfo) -> bool:
         return self._patience.through_outages(lambda: self._sameness.holds(entry, existing))
 
-    def _write_content(self, entry: FileEntry) -> bool:
+    def _write_content(self, entry: FileEntry) -> _Written:
         """Write one file and say whether its bytes are proven to be those of the backup."""
         proven = True
-        if not isinstance(entry.location, Copied):
+        if entry.kind is PosixKind.SYMLINK:
+            assert self._tree is not None
+            written = self._tree.put_link(entry)
+        elif not isinstance(entry.location, Copied):
             written = self._send(entry)
         else:
             try:
@@ -251,10 +322,15 @@ class RestoreWriter:
                 f"{self._target.url} holds {written.size_bytes} bytes for {entry.key!r}, sent {entry.size_bytes}",
                 key=entry.key,
             )
-        return proven
+        return _Written(written, proven)
+
+    def _target_of(self, entry: FileEntry) -> ObjectStore:
+        if self._tree is None or entry.posix is None:
+            return self._target
+        return self._tree.dressed(entry.posix, entry.modified)
 
     def _send(self, entry: FileEntry, *, exact: bool = False) -> ObjectInfo:
-        return self._target.put_stream(
+        return self._target_of(entry).put_stream(
             entry.key,
             self._contents.pieces(entry, exact=exact),
             size_bytes=entry.size_bytes,
@@ -268,7 +344,7 @@ class RestoreWriter:
             return self._send(entry, exact=exact)
         key = object_key(self._repository.site, where.identity)
         try:
-            return self._target.copy_from(
+            return self._target_of(entry).copy_from(
                 self._repository.store,
                 key,
                 entry.key,
@@ -279,6 +355,8 @@ class RestoreWriter:
             raise PartMissing(f"{key} with {entry.key!r} is gone from {self._repository.store.url}", key=key) from error
 
     def _holds(self, entry: FileEntry) -> bool:
+        if entry.kind is PosixKind.SYMLINK:
+            return alike(entry, self._target.stat(entry.key))
         digest, count = hashlib.sha256(), 0
         with self._target.open(entry.key) as reader:
             while piece := reader.read(1 << 20):

@@ -1,7 +1,7 @@
 """The restore kit: what a person needs to read the bucket when this service is gone, kept in the bucket itself.
 
-``restore.py`` and ``wal.py`` are no modules of the package: they are put beside the backups as they are and import
-nothing of ours.
+``restore.py``, ``tree.py`` and ``wal.py`` are no modules of the package: they are put beside the backups as they are
+and import nothing of ours.
 """
 
 from importlib import resources
@@ -16,7 +16,8 @@ _PACKAGE = "lc2_backup_dagster.repository"
 def kit_files() -> dict[str, bytes]:
     """Return the kit: name → content."""
     repository = resources.files(_PACKAGE)
-    files = {name: repository.joinpath("kit", name) for name in ("README.txt", "restore.py", "vectors.json", "wal.py")}
+    names = ("README.txt", "restore.py", "tree.py", "vectors.json", "wal.py")
+    files = {name: repository.joinpath("kit", name) for name in names}
     files["FORMAT.md"] = repository.joinpath("FORMAT.md")
     return {name: file.read_bytes() for name, file in sorted(files.items())}
 

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lc2_backup_dagster.clouds.store import PosixFacts, PosixKind
 from lc2_backup_dagster.engines.files.changes import (
     Added,
     Changed,
+    FactsChanged,
     Removed,
     Resumed,
     Unchanged,
@@ -16,7 +18,7 @@ from lc2_backup_dagster.engines.files.changes import (
     same_version,
     with_finished,
 )
-from lc2_backup_dagster.engines.files.entry import Copied, Protection
+from lc2_backup_dagster.engines.files.entry import Copied, FileEntry, Protection
 from lc2_backup_dagster.model.errors import ManifestCorrupt
 from lc2_backup_dagster_tests.engines.files.library import HASH, an_entry, an_info, only_store
 
@@ -110,3 +112,45 @@ def test_without_an_etag_the_time_must_agree_to_the_microsecond() -> None:
 
     assert same_version(entry, info)
     assert not same_version(entry, replace(info, modified=info.modified + timedelta(microseconds=1)))
+
+
+OWNED = PosixFacts(PosixKind.FILE, 0o644, 1, 2)
+LINK = PosixFacts(PosixKind.SYMLINK, 0o777, 1, 2, target="b")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kind"),
+    [
+        (OWNED, OWNED, Unchanged),
+        (OWNED, replace(OWNED, mode=0o600), FactsChanged),
+        (OWNED, replace(OWNED, uid=3), FactsChanged),
+        (None, OWNED, FactsChanged),
+        (OWNED, None, FactsChanged),
+    ],
+)
+def test_facts_are_no_part_of_a_version_but_change_the_entry(
+    before: PosixFacts | None, now: PosixFacts | None, kind: type
+) -> None:
+    assert same_version(an_entry("a", posix=before), an_info("a", posix=now))
+    found = changes([an_entry("a", posix=before)], [an_info("a", posix=now)], protection_of=client)
+    assert isinstance(next(found), kind)
+
+
+def test_links_need_no_protection_and_are_compared_by_where_they_lead() -> None:
+    link = an_info("a", size_bytes=0, etag=None, posix=LINK)
+    entry = FileEntry.without_content(link)
+
+    assert isinstance(next(changes([entry], [link], protection_of=only_store)), Unchanged)
+    other = replace(link, posix=replace(LINK, target="c"))
+    assert isinstance(next(changes([entry], [other], protection_of=client)), FactsChanged)
+    later = replace(link, modified=link.modified + timedelta(microseconds=1))
+    assert isinstance(next(changes([entry], [later], protection_of=client)), Changed)
+    assert isinstance(next(changes([entry], [an_info("a", posix=OWNED)], protection_of=client)), Changed)
+
+
+def test_what_a_dead_attempt_copied_gets_the_facts_of_now() -> None:
+    now = an_info("a", posix=replace(OWNED, mode=0o600))
+
+    found = list(with_finished([Added(now)], [an_entry("a", posix=OWNED)], protection_of=client))
+
+    assert found == [Resumed(Added(now), an_entry("a", posix=now.posix))]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lc2_backup_dagster.clouds.store import PosixFacts, PosixKind
 from lc2_backup_dagster.engines.files.entry import (
     Bundled,
     Copied,
@@ -18,7 +19,7 @@ from lc2_backup_dagster.engines.files.entry import (
 )
 from lc2_backup_dagster.model.errors import FormatNotSupported, ManifestCorrupt
 from lc2_backup_dagster.repository.parts import Part
-from lc2_backup_dagster_tests.engines.files.library import HASH, SITE, a_part, an_entry
+from lc2_backup_dagster_tests.engines.files.library import HASH, SITE, a_part, an_entry, an_info
 
 texts = st.text(st.characters(), max_size=20)
 keys = st.text(st.characters(), min_size=1, max_size=30)
@@ -28,7 +29,22 @@ optional = st.none() | texts
 
 
 @st.composite
+def facts(draw: st.DrawFn, kind: PosixKind) -> PosixFacts:
+    target = draw(st.text(st.characters(exclude_characters="\0"), min_size=1)) if kind is PosixKind.SYMLINK else None
+    numbers = st.integers(0, 2**32 - 2)
+    return PosixFacts(
+        kind, draw(st.integers(0, 0o7777)), draw(numbers), draw(numbers), draw(optional), draw(optional), target,
+        nanoseconds=draw(st.integers(0, 999)),
+    )  # fmt: skip
+
+
+@st.composite
 def entries(draw: st.DrawFn) -> FileEntry:
+    kind = draw(st.sampled_from(["object", *PosixKind]).filter(lambda kind: kind is not PosixKind.SPECIAL))
+    if kind in (PosixKind.SYMLINK, PosixKind.DIRECTORY):
+        end = "/" if kind is PosixKind.DIRECTORY else "x"
+        info = an_info(draw(keys) + end, size_bytes=0, etag=None, posix=draw(facts(PosixKind(kind))))
+        return FileEntry.without_content(info)
     several = draw(st.lists(parts, min_size=1, max_size=3))
     size_bytes = sum(part.plain_bytes for part in several)
     location = draw(
@@ -39,7 +55,7 @@ def entries(draw: st.DrawFn) -> FileEntry:
         )
     )
     return FileEntry(
-        key=draw(keys),
+        key=draw(keys) + ("" if kind == "object" else "x"),
         size_bytes=size_bytes,
         modified=draw(st.datetimes(timezones=st.just(an_entry("x").modified.tzinfo))),
         location=location,
@@ -48,6 +64,7 @@ def entries(draw: st.DrawFn) -> FileEntry:
         content_type=draw(optional),
         metadata=draw(st.dictionaries(texts, texts, max_size=3)),
         sha256=draw(st.none() | hashes),
+        posix=None if kind == "object" else draw(facts(PosixKind.FILE)),
     )
 
 
@@ -66,6 +83,66 @@ def test_a_name_that_is_not_utf8_survives() -> None:
     entry = an_entry("odd/" + b"\xff\xfe".decode("utf-8", "surrogateescape"))
 
     assert decode_entry(encode_entry(entry), where="files line 1") == entry
+
+
+def test_an_entry_without_facts_is_written_as_it_always_was() -> None:
+    part = f'3,23,"{HASH}","{"cd" * 32}"'
+    line = f'{{"k":"a","s":3,"t":1795395723456789,"e":"etag of a","h":"{HASH}","l":["b","{HASH}","data-1",0,{part}]}}\n'
+
+    assert encode_entry(an_entry("a")) == line.encode()
+
+
+def test_facts_links_and_folders_are_written_as_the_format_says() -> None:
+    owner = PosixFacts(PosixKind.FILE, 0o4755, 33, 1000, "www-data", None, nanoseconds=789)
+    link = replace(owner, kind=PosixKind.SYMLINK, target="../b\udcff")
+    file = encode_entry(an_entry("a", posix=owner))
+    way = encode_entry(FileEntry.without_content(an_info("w", size_bytes=0, etag=None, posix=link)))
+    folder = an_info("d/", size_bytes=0, etag=None, posix=replace(owner, kind=PosixKind.DIRECTORY))
+
+    assert b',"p":["f",2541,33,1000,"www-data",null,789],"l":["b"' in file
+    assert way.endswith(b',"p":["l",2541,33,1000,"www-data",null,789,"../b\\udcff"],"l":["n"]}\n')
+    assert encode_entry(FileEntry.without_content(folder)).startswith(b'{"k":"d/","s":0,"t":1795395723456789,"p":["d"')
+    assert decode_entry(way, where="line").posix == link
+
+
+def _line(key: str = "a", *, facts: str, location: str = '["n"]', rest: str = "", size: int = 0) -> bytes:
+    return f'{{"k":"{key}","s":{size},"t":0,{rest}"p":{facts},"l":{location}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        _line(facts='["f",420,0,0,null,null,0]'),
+        _line(facts='["l",420,0,0,null,null,0]'),
+        _line(facts='["l",420,0,0,null,null,0,""]'),
+        _line(facts='["l",420,0,0,null,null,0,"a\\u0000b"]'),
+        _line(facts='["l",420,0,0,null,null,0,7]'),
+        _line(facts='["l",420,0,0,null,null,0,"b","c"]'),
+        _line(facts='["d",420,0,0,null,null,0]'),
+        _line("a/", facts='["d",420,0,0,null,null,0,"target"]'),
+        _line("a/", facts='["l",420,0,0,null,null,0,"b"]'),
+        _line("a/", facts='["s",420,0,0,null,null,0]'),
+        _line("a/", facts='["x",420,0,0,null,null,0]'),
+        _line("a/", facts='["d",4096,0,0,null,null,0]'),
+        _line("a/", facts='["d",-1,0,0,null,null,0]'),
+        _line("a/", facts='["d",true,0,0,null,null,0]'),
+        _line("a/", facts='["d",420,4294967295,0,null,null,0]'),
+        _line("a/", facts='["d",420,0,-1,null,null,0]'),
+        _line("a/", facts='["d",420,0,0,7,null,0]'),
+        _line("a/", facts='["d",420,0,0,null,[],0]'),
+        _line("a/", facts='["d",420,0,0,null,null,1000]'),
+        _line("a/", facts='["d",420,0,0,null,null]'),
+        _line("a/", facts="null"),
+        _line("a/", facts='["d",420,0,0,null,null,0]', size=1),
+        _line("a/", facts='["d",420,0,0,null,null,0]', rest=f'"h":"{HASH}",'),
+        _line("a/", facts='["d",420,0,0,null,null,0]', location=f'["o","{HASH}",null,null,null,null]'),
+        _line("a/", facts='["f",420,0,0,null,null,0]', location=f'["o","{HASH}",null,null,null,null]'),
+        b'{"k":"a","s":0,"t":0,"l":["n"]}',
+    ],
+)
+def test_facts_that_no_file_system_gives_are_refused(line: bytes) -> None:
+    with pytest.raises(ManifestCorrupt, match="files line 7"):
+        decode_entry(line, where="files line 7")
 
 
 def test_text_order_of_keys_is_the_byte_order_of_utf8() -> None:
