@@ -27,10 +27,9 @@ class LoggedProgress:
         """Take bytes done, of those in all where that is known."""
         self._tell(done, total or self._total, "")
 
-    def objects_done(self, objects: int, done: int, *, of_objects: int | None = None, total: int | None = None) -> None:
-        """Take objects and bytes done, of those in all where that is known."""
-        of_all = "" if of_objects is None else f" of {of_objects}"
-        self._tell(done, total or self._total, f"{objects}{of_all} files, ")
+    def objects_done(self, objects: int, done: int) -> None:
+        """Take objects and bytes done."""
+        self._tell(done, self._total, f"{objects} files, ")
 
     def _tell(self, done: int, total: int | None, what: str) -> None:
         now = time.monotonic()
