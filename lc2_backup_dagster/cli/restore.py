@@ -24,7 +24,11 @@ from lc2_backup_dagster.operations.restore_request import RestoreRequest, Restor
 @click.command()
 @click.argument("site")
 @click.argument("backup_id", required=False)
-@click.option("--scope", type=click.Choice([str(each) for each in RestoreScope]), default="full", show_default=True)
+@click.option(
+    "--scope",
+    type=click.Choice([str(each) for each in RestoreScope]),
+    help="What of a recovery point. [default: full; files, when --file, --key or --below choose some]",
+)
 @click.option("--target-database", metavar="NAME", help="Name of the new database. [default: source's name and time]")
 @click.option("--target-bucket", metavar="BUCKET", help="Bucket or directory for the files. [default: restore.files]")
 @click.option("--target-prefix", metavar="FOLDER/", help="Folder below it. [default: the backup's id]")
@@ -74,7 +78,7 @@ def restore(
     session: Session,
     site: str,
     backup_id: str | None,
-    scope: str,
+    scope: str | None,
     target_database: str | None,
     target_bucket: str | None,
     target_prefix: str | None,
@@ -114,8 +118,11 @@ def restore(
     database of a base backup back into a new one, --path one file.
     """
     target = TargetOptions(to_time, to_lsn, to_name, to_xid, to_latest, exclusive, target_timeline).target()
-    of_files = bool(target_bucket or target_prefix or globs or keys or below or checksum or delete_extra or confirm)
-    elsewhere = of_files or scope != RestoreScope.FULL
+    chosen = bool(globs or keys or below)
+    # Whoever names a file means that file, and not the database with it.
+    wanted = RestoreScope(scope) if scope else RestoreScope.FILES if chosen else RestoreScope.FULL
+    of_files = bool(chosen or target_bucket or target_prefix or checksum or delete_extra or confirm)
+    elsewhere = of_files or wanted is not RestoreScope.FULL
     if path is not None:
         if backup_id is None or output is None or target_directory or source_database or elsewhere or target.value:
             raise click.UsageError("--path needs BACKUP_ID and --output, and goes with no other target")
@@ -131,7 +138,7 @@ def restore(
         return
     request = RestoreRequest(
         backup_id=backup_id or "",
-        scope=RestoreScope(scope),
+        scope=wanted,
         target_database=target_database,
         files_bucket=target_bucket,
         files_prefix=target_prefix,
@@ -148,7 +155,7 @@ def restore(
     )
     check_file_options(request, yes=yes)
     component = component_of(session, site, backup_id) if target_directory else None
-    if target_directory is not None and scope != RestoreScope.FILES and component is not Component.FILES:
+    if target_directory is not None and wanted is not RestoreScope.FILES and component is not Component.FILES:
         if target_database or elsewhere or tables:
             raise click.UsageError(
                 "--target-directory restores a whole server; it goes with no other target and no choice"

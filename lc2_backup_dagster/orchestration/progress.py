@@ -33,10 +33,10 @@ class LoggedProgress:
         self._objects, self._total = objects, total
         self._log.info(f"{self._step}: {objects} files, {readable_bytes(total)} are there")
 
-    def objects_done(self, objects: int, done: int, *, of_objects: int | None = None, total: int | None = None) -> None:
-        """Take objects and bytes done, of those in all where that is known."""
-        of = of_objects or self._objects
-        self._tell(done, total or self._total, f"{objects} of {of} files, " if of else f"{objects} files, ")
+    def objects_done(self, objects: int, done: int) -> None:
+        """Take objects and bytes done."""
+        of = f" of {self._objects}" if self._objects else ""
+        self._tell(done, self._total, f"{objects}{of} files, ")
 
     def _tell(self, done: int, total: int | None, what: str) -> None:
         now = time.monotonic()

@@ -1,5 +1,6 @@
 """The asset that restores: one partition for each point that can be restored, its launch form is the wish."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,13 +56,12 @@ def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
         with translate_errors(max_retries=0):
             if config.scope is Scope.SERVER:
                 return dg.MaterializeResult(metadata=restore_whole_server(context, config, sites.open(definition)))
-            progress = LoggedProgress(context.log, "restore")
             restored = restore(
                 sites.open(definition),
                 restore_request(context.partition_key, config),
                 now=datetime.now(UTC),
                 initiator=initiator_of(context),
-                progress=lambda done: _log(progress, done),
+                progress=_RestoreLog(context.log).tell,
             )
             if restored.dry_run:
                 context.log.info(plan_text(restored.plan))
@@ -102,11 +102,21 @@ def restore_request(point: str, config: RestoreConfig) -> RestoreRequest:
     )
 
 
-def _log(progress: LoggedProgress, done: StepDone) -> None:
-    if done.objects is None:
-        progress.bytes_done(done.done_bytes, done.total_bytes)
-    else:
-        progress.objects_done(done.objects, done.done_bytes, of_objects=done.total_objects, total=done.total_bytes)
+class _RestoreLog:
+    """Progress in the run's log, each step with its own rate and time remaining."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._steps: dict[str, LoggedProgress] = {}
+
+    def tell(self, done: StepDone) -> None:
+        if done.step not in self._steps:
+            self._steps[done.step] = LoggedProgress(self._log, f"restore of {done.step}", done.total_bytes)
+        progress = self._steps[done.step]
+        if done.objects is None:
+            progress.bytes_done(done.done_bytes, done.total_bytes)
+        else:
+            progress.objects_done(done.objects, done.done_bytes)
 
 
 def plan_text(plan: RestorePlan) -> str:

@@ -83,7 +83,7 @@ def test_a_server_that_is_away_ends_with_3(copy, point):
         (["--delete-extra", "--on-conflict", "overwrite", "--confirm", "x", "--key", "x"], "not with a choice"),
         (["--checksum", "--on-conflict", "skip"], "goes with that"),
         (["--target-bucket", "x", "--target-directory", "/tmp/x", "--scope", "files"], "not to both"),
-        (["--target-directory", "/tmp/x", "--key", "y"], "goes with no other target"),
+        (["--target-directory", "/tmp/x", "--key", "y", "--scope", "full"], "goes with no other target"),
         (["--target-prefix", "no-slash"], "ends with a slash"),
         (["--scope", "everything"], "Invalid value"),
         (["--target-directory", "/tmp/x", "--target-database", "y"], "goes with no other target"),
@@ -162,8 +162,17 @@ class TestOneVersionOfOneFile:
         assert content_of(there).keys() == {gone}
         assert hashlib.sha256(content_of(there)[gone]).hexdigest() == json.loads(found.out)["sha256"]
 
+    @pytest.mark.parametrize("choice", ["--key", "--file", "--below"])
+    def test_whoever_names_a_file_does_not_get_the_database_with_it(self, copy, point, tmp_path, choice):
+        options = [choice, SEALED_ALONE, "--target-directory", tmp_path / "x"]
+        told = lc2(copy, "--json", "restore", SITE, point, *options).json
+        assert told["database"] is None
+        assert content_of(tmp_path / "x").keys() == {SEALED_ALONE}
+        both = lc2(copy, "--json", "restore", SITE, point, choice, SEALED_ALONE, "--scope", "full", "--dry-run").json
+        assert both["plan"]["database"] is not None
+
     def test_a_key_is_no_glob(self, copy, point):
-        answer = lc2(copy, "restore", SITE, point, "--scope", "files", "--key", "*")
+        answer = lc2(copy, "restore", SITE, point, "--key", "*")
         assert answer.code == 1
         assert "no file of" in answer.err
         assert content_of(copy.restored) == {}

@@ -50,6 +50,30 @@ def test_a_version_is_told_once_with_all_its_backups_newest_first(repository, tm
     assert content_of(tmp_path) == {}
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(FIRST, size_bytes=4),
+        replace(FIRST, modified=FIRST.modified + timedelta(microseconds=1)),
+        replace(FIRST, etag="another"),
+        replace(FIRST, version="2"),
+    ],
+)
+def test_versions_differ_when_one_of_their_facts_does(repository, tmp_path, other):
+    a_list_backup(repository, [FIRST])
+    a_list_backup(repository, [other])
+
+    assert [len(each.backups) for each in find(repository, tmp_path, "*")] == [1, 1]
+
+
+def test_a_hash_that_only_an_older_backup_knows_is_told(repository, tmp_path):
+    a_list_backup(repository, [HASHED])
+    a_list_backup(repository, [FIRST])
+
+    [found] = find(repository, tmp_path, "*")
+    assert (found.sha256, len(found.backups)) == (HASH, 2)
+
+
 def test_of_one_backup_versions_come_while_it_is_read(tmp_path):
     store = CountingStore()
     repository = a_list_repository(store, part_bytes=400)
