@@ -1,4 +1,4 @@
-"""Buckets that keep versions, with and without object lock: the contract, and what older versions are good for."""
+"""A bucket that keeps versions: the contract, and what older versions are good for."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress

@@ -137,7 +137,8 @@ class S3Connection:
         if access.endpoint is not None:
             client.meta.events.register("before-parameter-build.s3", _stay_here)
         if access.checksums == "when_required":
-            client.meta.events.register("before-call.s3.DeleteObjects", _digest_the_old_way)
+            for operation in ("DeleteObjects", "PutObjectRetention", "PutObjectLegalHold"):
+                client.meta.events.register(f"before-call.s3.{operation}", _digest_the_old_way)
         return client
 
     def _wire(self, bucket: str) -> Wire | None:
@@ -221,7 +222,7 @@ def _stay_here(context: dict[str, Any], **_: object) -> None:
 
 
 def _digest_the_old_way(params: dict[str, Any], **_: object) -> None:
-    """Give a batch delete the MD5 that S3 has always wanted, instead of the CRC that older stores do not know (L-8)."""
+    """Give a request the MD5 that S3 has always wanted, instead of the CRC that older stores do not know (L-8)."""
     digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
     params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
     params["context"].get("checksum", {}).pop("request_algorithm", None)

@@ -80,7 +80,10 @@ def error_for(
     """
     kind, hint = _BY_CODE.get(code, (None, None))
     if kind is None:
-        if status in _DENIED or code in ("AccessDenied", "Forbidden"):
+        if status == 400 and "content-md5" in message.lower():
+            # On buckets with a default retention, uploads must prove themselves.
+            kind, hint = ConfigurationError, "set 'requestChecksums: when_supported'"
+        elif status in _DENIED or code in ("AccessDenied", "Forbidden"):
             kind, hint = AccessDenied, "check the credentials and that they may do this in that bucket"
         elif status == 404:
             kind = absent
