@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lc2_backup_dagster.engines.files.proof_sets import known_hashes
+from lc2_backup_dagster.engines.files.proofs import with_known_hashes
 from lc2_backup_dagster.engines.files.restore import restore_files
 from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.files.workers import Limits
@@ -121,8 +123,8 @@ def _restore_files(
     access = context.database
 
     def entries() -> Any:
-        with file_entries(repository, plan.backup_id) as found:
-            yield from found
+        with file_entries(repository, plan.backup_id) as found, known_hashes(repository) as known:
+            yield from with_known_hashes(found, known)
 
     with scratch_folder(access.scratch_directory, context.site, "restore-files") as scratch:
         return restore_files(
