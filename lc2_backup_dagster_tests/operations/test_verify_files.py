@@ -1,5 +1,6 @@
 """Verification of the files of all backups of a site, by its policy."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -23,6 +24,7 @@ from lc2_backup_dagster.model.errors import (
     PartMissing,
     StorageFull,
 )
+from lc2_backup_dagster.operations import verify_files
 from lc2_backup_dagster.operations.site_context import SiteContext, VerificationPolicy
 from lc2_backup_dagster.operations.verified import Damage, VerifiedFiles, statement
 from lc2_backup_dagster.operations.verify_files import (
@@ -149,8 +151,10 @@ def test_what_was_purged_meanwhile_is_no_damage(library, context, backups, monke
     store, repository = library.store, library.repository
     listed, get, read_sealed = store.list, store.get, repository.read_sealed
 
+    first = threading.Lock()
+
     def purge_when(now: str) -> None:
-        if now == when and gone in store.objects:
+        if now == when and first.acquire(blocking=False):
             for type in (RecordType.EXPIRE, RecordType.PURGE):
                 repository.tell(type, initiator=TESTER, body={"backup_ids": [backups[0]]})
             store.delete([gone, *(each for each in list(store.objects) if each.startswith(folder))])
@@ -177,6 +181,22 @@ def test_what_was_purged_meanwhile_is_no_damage(library, context, backups, monke
     assert (verified.damages, verified.found.damaged_count) == ((), 0)
     assert verified.backup_ids == tuple(backups[1:])
     require_proven(verified)
+
+
+def test_a_list_of_files_that_was_purged_while_it_was_read_is_no_damage(library, context, backups, monkeypatch) -> None:
+    folder, repository, get = f"backups/retail/liferay/files/{backups[2]}/", library.repository, library.store.get
+
+    def purging(key: str, **options: Any) -> bytes:
+        if key.startswith(f"{folder}files/") and key in library.store.objects:
+            for type in (RecordType.EXPIRE, RecordType.PURGE):
+                repository.tell(type, initiator=TESTER, body={"backup_ids": [backups[2]]})
+            library.store.delete([key])
+        return get(key, **options)
+
+    monkeypatch.setattr(library.store, "get", purging)
+    monkeypatch.setattr(verify_files, "lines_not_in", lambda lines, others: lines)  # so that it is read once
+    verified = verify_library(context, DUE)
+    assert (verified.damages, verified.backup_ids) == ((), tuple(backups[:2]))
 
 
 def test_what_is_gone_and_still_needed_is_damage(library, context, backups) -> None:

@@ -86,8 +86,8 @@ def test_what_does_not_fit_into_the_budget_grows_old_and_is_counted(
 ) -> None:
     clock.move(days=31)
     first = library.verify(backup, **due(max_bytes=1), max_age_seconds=30 * DAY)
-    assert first.read_objects == 1
-    assert first.over_age == first.due_left == first.never_read == first.objects - 1
+    assert first.read_objects in (1, 2), "one of no bytes uses nothing up"
+    assert first.over_age == first.due_left == first.never_read == first.objects - first.read_objects
     assert first.oldest_seconds == 31 * DAY
 
     rounds = 1
@@ -136,6 +136,20 @@ def test_the_next_capture_takes_the_hashes_into_its_manifest(
     assert (found.damaged_count, found.hashed_pending) == (0, 2)
     library.capture()
     assert library.done.counts.sha256_pending == 0
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_hash_that_any_manifest_has_counts_for_all_of_them(
+    library: Library, store: DyingStore, backup: str, clock: SetClock, newest_first: bool
+) -> None:
+    library.verify(backup, keep=True)
+    clock.move(days=1)
+    second = library.capture()
+    store.delete([each for each in list(store.objects) if each.startswith(KEPT)])
+    rot(store, copy_of(library, backup))
+    assert library.verify(backup).damaged_count == 0, "alone it has nothing to compare with"
+    both = (second, backup) if newest_first else (backup, second)
+    assert library.verify(*both).damaged_count == 1
 
 
 def test_hashes_of_a_version_are_not_taken_for_another(
@@ -205,6 +219,9 @@ def test_damage_is_remembered_until_the_object_was_read_whole(
     whole = store.objects[key]
     rot(store, key)
     library.verify(backup, keep=True)
+    assert [(each.read_at, bool(each.damaged_at)) for each in known(library).values() if each.damaged_at] == [
+        (None, True)
+    ]
     clock.move(days=1)
 
     glance = library.verify(backup, deep=False)
@@ -306,7 +323,9 @@ def test_an_outage_ends_the_run_keeps_what_was_read_and_records_nothing_else(
     watch_reading(library, away_after_five)
     with pytest.raises(StoreUnavailable):
         library.verify(backup, **due(), limits=Limits(max_concurrency=1))
-    assert {object_key_of(name) for name in known(library)} == set(read)
+    kept = {object_key_of(name) for name in known(library)}
+    assert kept <= set(read)
+    assert len(kept) >= 3, "but for the last ones, whose readings ended together with the run"
     assert all(each.read_at is not None and each.damaged_at is None for each in known(library).values())
 
 
@@ -379,6 +398,13 @@ def test_results_of_objects_that_no_backup_needs_any_more_are_forgotten(
     second = library.capture()
     library.verify(second, **due())
     assert known(library).keys() > known_names(library, second), "one backup is not all of them"
+    clock.move(days=1)
+    source.delete(["public/photo.jpg"])
+    third = library.capture()
+    library.verify(third, keep=True)
+    with open_proofs(library.repository, scratch=None) as kept:
+        assert {each.file for each in kept.hashes()} == {"public/photo.jpg", "public/empty"}
+    second = third
     clock.move(days=1)
     library.verify(second, **due(), whole=lambda: True)
     assert known(library).keys() == known_names(library, second)
