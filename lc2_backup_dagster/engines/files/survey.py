@@ -24,7 +24,8 @@ from lc2_backup_dagster.model.site import SiteId
 FUTURE_SECONDS = 3600
 """A time further ahead than this proves nothing: a clock was wrong (L-24). Nor is a later write a later version."""
 
-_ROWS_IN_MEMORY = 10_000
+_ROWS_IN_MEMORY = 10_000  # of rows that come in order
+_UNSORTED_ROWS_IN_MEMORY = 50_000
 
 
 class State(StrEnum):
@@ -139,7 +140,7 @@ class Survey:
         self._now = now
         self._seen = RowSorter(scratch, run_rows=_ROWS_IN_MEMORY)
         self._proofs = RowSorter(scratch, run_rows=_ROWS_IN_MEMORY)
-        self._hashes = RowSorter(scratch, run_rows=_ROWS_IN_MEMORY)
+        self._hashes = RowSorter(scratch, run_rows=_UNSORTED_ROWS_IN_MEMORY)
 
     def take(
         self,

@@ -33,7 +33,8 @@ from lc2_backup_dagster.model.errors import AccessDenied, BackupError, Configura
 
 _FILES_NAMED = 20
 _COPIES_IN_MEMORY = 3
-_NEEDED_ROWS = 20_000
+# Of ten million rows in any order that makes 200 runs, whose merging takes as much memory as the rows of one run.
+_ROWS_IN_MEMORY = 50_000
 _REFUSED_IN_A_ROW = 50
 _PROGRESS_SECONDS = 1.0
 
@@ -182,17 +183,17 @@ class _Run:
         self._refused_in_a_row = 0
         self._writes_down, self._whole = True, False
         self._told = time.monotonic()
-        self._needed = stack.enter_context(RowSorter(scratch, run_rows=_NEEDED_ROWS))
+        self._needed = stack.enter_context(RowSorter(scratch, run_rows=_ROWS_IN_MEMORY))
         self._stored = stack.enter_context(
             take_inventory(
-                repository.store, prefix=files_prefix(repository.site), scratch=scratch, run_rows=_NEEDED_ROWS
+                repository.store, prefix=files_prefix(repository.site), scratch=scratch, run_rows=_ROWS_IN_MEMORY
             )
         )
         self._now = int(self._stored.started.timestamp())
         self._choice = reading.choice(self._now)
         self._kept: KeptProofs = stack.enter_context(open_proofs(repository, scratch=scratch))
         self._survey = stack.enter_context(Survey(repository.site, now=self._now, scratch=scratch))
-        self._fresh = stack.enter_context(RowSorter(scratch, run_rows=_NEEDED_ROWS))
+        self._fresh = stack.enter_context(RowSorter(scratch, run_rows=_ROWS_IN_MEMORY))
         self._writer: ProofWriter | None = None
         if reading.keep:
             started, every = self._stored.started, limits.journal_entries

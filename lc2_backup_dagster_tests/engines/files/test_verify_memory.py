@@ -29,7 +29,7 @@ from lc2_backup_dagster_tests.engines.files.library import AT_ONCE, SITE, an_inf
 from lc2_backup_dagster_tests.engines.files.test_memory import key_of, peak_bytes
 
 OBJECTS = 100_000
-CAP_BYTES = 45 * 1024 * 1024
+CAP_BYTES = 60 * 1024 * 1024
 BODY = b"abc"
 SHA256 = hashlib.sha256(BODY).hexdigest()
 STORED: datetime = an_info("x").modified
