@@ -14,6 +14,7 @@ from typing import Any
 
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.store import ObjectInfo
+from lc2_backup_dagster.engines.files import survey, verify
 from lc2_backup_dagster.engines.files.choices import RandomSample
 from lc2_backup_dagster.engines.files.entry import Copied, FileEntry
 from lc2_backup_dagster.engines.files.identity import object_key
@@ -29,7 +30,10 @@ from lc2_backup_dagster_tests.engines.files.library import AT_ONCE, SITE, an_inf
 from lc2_backup_dagster_tests.engines.files.test_memory import key_of, peak_bytes
 
 OBJECTS = 100_000
-CAP_BYTES = 60 * 1024 * 1024
+CAP_BYTES = 20 * 1024 * 1024
+ROWS_IN_MEMORY = 5000
+"""A tenth of what it is, so that a tenth of the objects shows what is held of all of them."""
+
 BODY = b"abc"
 SHA256 = hashlib.sha256(BODY).hexdigest()
 STORED: datetime = an_info("x").modified
@@ -107,7 +111,7 @@ def verify_a_library(folder: Path, objects: int) -> None:
 def test_a_hundred_thousand_objects_fit_into_a_fixed_memory(tmp_path: Path) -> None:
     # A process of its own: the peak of this one tells of other tests.
     grown = subprocess.run(
-        [sys.executable, "-m", __name__, str(tmp_path), str(OBJECTS)],
+        [sys.executable, "-m", __name__, str(tmp_path), str(OBJECTS), str(ROWS_IN_MEMORY)],
         check=True,
         capture_output=True,
         text=True,
@@ -118,4 +122,6 @@ def test_a_hundred_thousand_objects_fit_into_a_fixed_memory(tmp_path: Path) -> N
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        verify._ROWS_IN_MEMORY = survey._ROWS_IN_MEMORY = survey._UNSORTED_ROWS_IN_MEMORY = int(sys.argv[3])
     verify_a_library(Path(sys.argv[1]), int(sys.argv[2]))
