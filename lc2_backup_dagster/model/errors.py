@@ -29,6 +29,7 @@
     │   ├── ComponentMissing      a recovery point lacks a component of its window
     │   ├── RestoreMismatch       what was restored is not what was backed up
     │   ├── TargetUnreachable     a recovery target lies outside what can be restored, or was not reached
+    │   ├── FilesUnverified       stored files that must be read back were not: nothing proves that they are whole
     │   ├── SlotLost              the server has discarded WAL that was not archived yet
     │   └── Fenced                this attempt was superseded; its commit is refused
     └── IntegrityError            alarm; never fall back to something else
@@ -179,6 +180,10 @@ class RestoreMismatch(PermanentError):
 
 class TargetUnreachable(PermanentError):
     """A recovery target lies outside what can be restored, or recovery ended before it (L-14, L-15)."""
+
+
+class FilesUnverified(PermanentError):
+    """Stored files that must be read back were not, in time or at all: nothing proves that they are whole."""
 
 
 class SlotLost(PermanentError):

@@ -7,6 +7,8 @@ from datetime import datetime
 from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, capture_files
 from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, Protection, decode_entries
 from lc2_backup_dagster.engines.files.ports import Progress
+from lc2_backup_dagster.engines.files.proof_sets import known_hashes
+from lc2_backup_dagster.engines.files.proofs import with_known_hashes
 from lc2_backup_dagster.engines.files.transfer import Limits
 from lc2_backup_dagster.model.errors import BackupPartial
 from lc2_backup_dagster.model.site import BackupKind, Component
@@ -34,7 +36,8 @@ def capture_site_files(
     """Capture every file of the site and commit it as the backup of a window.
 
     The newest committed backup of the files is the base: its objects are shared, and it is named in ``begin`` so that
-    a purge keeps them. A run that was killed is resumed: what it had copied is not copied again.
+    a purge keeps them. A run that was killed is resumed: what it had copied is not copied again. SHA-256 that
+    verifications computed of copies made by the store go into the new manifest.
 
     Raises:
         WindowNotRestorable: the window is past, or the listing began outside it (the backup is kept then).
@@ -53,7 +56,10 @@ def capture_site_files(
     with attempt, ExitStack() as stack:
         previous: Iterable[FileEntry] = ()
         if base:
-            previous = stack.enter_context(file_entries(repository, base.backup_id))
+            previous = with_known_hashes(
+                stack.enter_context(file_entries(repository, base.backup_id)),
+                stack.enter_context(known_hashes(repository)),
+            )
         captured = capture_files(
             attempt,
             repository,

@@ -5,6 +5,8 @@ from collections.abc import Generator
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.entry import FileEntry
 from lc2_backup_dagster.engines.files.ports import Progress
+from lc2_backup_dagster.engines.files.proof_sets import known_hashes
+from lc2_backup_dagster.engines.files.proofs import with_known_hashes
 from lc2_backup_dagster.engines.files.restore import restore_files
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.engines.files.writing import FilesRestore
@@ -45,10 +47,11 @@ def restore_library(
     same_source = backup.summary.get("source_id") == context.files.source_id
 
     def entries() -> Generator[FileEntry]:
-        with stored_lines(repository, backup, prefix=selection.fixed_prefix) as lines:
-            for line in lines:
-                if line.key in selection:
-                    yield line.entry()
+        with (
+            stored_lines(repository, backup, prefix=selection.fixed_prefix, folders=True) as lines,
+            known_hashes(repository) as known,
+        ):
+            yield from with_known_hashes((line.entry() for line in lines if line.key in selection), known)
 
     with scratch_folder(context.database.scratch_directory, context.site, "restore-files") as scratch:
         return restore_files(

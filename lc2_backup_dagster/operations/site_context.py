@@ -1,11 +1,13 @@
 """What an operation needs of a site, as opened objects: the assembly in ``sites`` makes it, every verb takes it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from lc2_backup_dagster.clouds.managed_database import ManagedDatabase
 from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.files.sampling import SampleAim
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.site import SiteId
@@ -110,16 +112,35 @@ class RestoreAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class VerificationPolicy:
+    """How stored files are verified after they were captured.
+
+    Attributes:
+        max_age: longest time that no stored file stays unread, or None where samples are read instead.
+        ahead: what would be over the age within this time is due.
+        max_bytes: bytes after which a run begins no further file, or None.
+        aim: damage that a sample shall find.
+    """
+
+    max_age: timedelta | None = timedelta(days=30)
+    ahead: timedelta = timedelta(days=2)
+    max_bytes: int | None = None
+    aim: SampleAim = field(default_factory=SampleAim)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Where a suspicion becomes a refusal.
 
     Attributes:
         dangling_rows_share: share of rows naming a missing file that blocks a recovery point, 0 to 1.
         change_ratio: change of size against the site's history that is suspicious, 0.5 for half.
+        verification: how stored files are verified.
     """
 
     dangling_rows_share: float = 0.01
     change_ratio: float = 0.5
+    verification: VerificationPolicy = VerificationPolicy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry
 from lc2_backup_dagster.engines.files.entry_lines import EntryLine, entry_lines
+from lc2_backup_dagster.engines.files.proof_sets import known_hashes
+from lc2_backup_dagster.engines.files.proofs import with_known_hashes
 from lc2_backup_dagster.model.errors import ConfigurationError, ObjectNotFound, RecoveryPointNotFound
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.repository.history import CommittedBackup
@@ -47,11 +49,11 @@ def files_backup(repository: SiteRepository, name: str) -> CommittedBackup:
 
 @contextmanager
 def stored_lines(
-    repository: SiteRepository, backup: CommittedBackup, *, prefix: str = ""
+    repository: SiteRepository, backup: CommittedBackup, *, prefix: str = "", folders: bool = False
 ) -> Generator[Iterator[EntryLine]]:
     """Open the lines of the files and links whose key begins with a prefix, ascending, read as a stream.
 
-    What a directory says of its folders is left out: it changes with every file in them.
+    What a directory says of its folders is left out unless ``folders`` is set: it changes with every file in them.
 
     The list is sorted and cut into parts that can be read alone. So the first part that matters is found by bisection,
     and reading ends behind the last line that does: what is asked costs, not the size of the library.
@@ -66,7 +68,7 @@ def stored_lines(
     stream = repository.stored_stream(manifest, STREAM)
     with stream.open(start=stream.begin_of(first)) as reader:
         lines = entry_lines(reader, name=_name(manifest), cut=first > 0)
-        yield (line for line in _beginning_with(lines, prefix) if not line.is_folder)
+        yield (line for line in _beginning_with(lines, prefix) if folders or not line.is_folder)
 
 
 def stored_file(repository: SiteRepository, backup: CommittedBackup, key: str) -> FileEntry:
@@ -83,7 +85,8 @@ def stored_file(repository: SiteRepository, backup: CommittedBackup, key: str) -
             hint="a key is written whole and exactly as lc2-backup ls shows it; lc2-backup find looks in every backup",
             key=key,
         )
-    return line.entry()
+    with known_hashes(repository) as known:
+        return next(with_known_hashes([line.entry()], known))
 
 
 def _beginning_with(lines: Iterator[EntryLine], prefix: str) -> Iterator[EntryLine]:

@@ -3,18 +3,17 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from enum import StrEnum
 
-from lc2_backup_dagster.engines.files.verify import verify_files
-from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM
 from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
 from lc2_backup_dagster.model.site import BackupKind, Component
-from lc2_backup_dagster.operations.capture_files import file_entries
 from lc2_backup_dagster.operations.chains import by_id, chain_of
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.operations.verified import Damage, Verified
 from lc2_backup_dagster.operations.verify_database import archives_of, verify_archives, verify_wal
+from lc2_backup_dagster.operations.verify_files import Depth, FilesWish, verify_files_of, verify_library
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
@@ -26,17 +25,35 @@ __all__ = ["Damage", "Verified", "verify_backup"]
 _READERS = 3
 
 
+class Library(StrEnum):
+    """Whose stored files are verified with a backup of the files."""
+
+    OWN = "its own"
+    OF_ALL_BACKUPS = "those of all backups, each object once"
+    NOT = "none"
+
+
 def verify_backup(
     context: SiteContext,
     backup_id: str,
     *,
     deep: bool = True,
+    files: FilesWish | None = None,
+    library: Library = Library.OWN,
     progress: Callable[[int, int], None] = lambda objects, done: None,
 ) -> list[Verified]:
     """Verify a backup; of a recovery point, all its members; of a database backup, everything that it stands on.
 
-    Streams are always read whole. With ``deep`` files are read too, not only looked for, and each file inside a base
-    backup is compared with the checksum that PostgreSQL gave it.
+    Streams are always read whole.
+
+    Args:
+        context: the site.
+        backup_id: the backup.
+        deep: whether files are read too, not only looked for, and each file inside a base backup is compared with the
+            checksum that PostgreSQL gave it.
+        files: how stored files are verified; everything is read, or only looked at, as ``deep`` says, when None.
+        library: whose stored files are verified with a backup of the files.
+        progress: told objects and bytes done.
 
     Raises:
         RecoveryPointNotFound: the log names no such backup.
@@ -45,13 +62,18 @@ def verify_backup(
     """
     repository = context.open_repository(False)
     backup = repository.backup(backup_id)
+    wish = files or FilesWish(Depth.ALL if deep else Depth.LOOK)
+
+    def one_of(each: CommittedBackup) -> Verified:
+        return _verify_one(context, repository, each, deep=deep, wish=wish, library=library, progress=progress)
+
     wanted = [backup, *(repository.backup(each) for each in backup.summary.get("member_ids", []))]
     found: list[Verified] = []
     for each in wanted:
-        one = _verify_one(context, repository, each, deep=deep, progress=progress)
+        one = one_of(each)
         ancestors, broken = _ancestors(repository, each)
         found.append(replace(one, damages=(*one.damages, *broken)))
-        found += [_verify_one(context, repository, above, deep=deep, progress=progress) for above in ancestors]
+        found += [one_of(above) for above in ancestors]
     return found
 
 
@@ -72,6 +94,8 @@ def _verify_one(
     backup: CommittedBackup,
     *,
     deep: bool,
+    wish: FilesWish,
+    library: Library,
     progress: Callable[[int, int], None],
 ) -> Verified:
     try:
@@ -89,9 +113,13 @@ def _verify_one(
     if backup.kind is BackupKind.WAL:
         lost, segments = verify_wal(repository, manifest)
         damages, objects = [*damages, *lost], objects + segments
-    if backup.component is Component.FILES and not damages:
-        library = _verify_library(context, repository, backup, deep=deep, progress=progress)
-        damages, objects, stored = [*library.damages], objects + library.objects, stored + library.stored_bytes
+    if backup.component is Component.FILES and not damages and library is not Library.NOT:
+        if library is Library.OF_ALL_BACKUPS:
+            stored_files = verify_library(context, wish, progress=progress)
+        else:
+            stored_files = verify_files_of(context, backup.backup_id, wish, progress=progress)
+        seen = stored_files.found
+        return Verified(backup, objects + seen.objects, stored + seen.stored_bytes, stored_files.damages, stored_files)
     return Verified(backup, objects, stored, tuple(damages))
 
 
@@ -138,27 +166,3 @@ def _verify_streams(
             if damage:
                 damages.append(damage)
     return damages, passed + len(parts), manifest.stored_bytes
-
-
-def _verify_library(
-    context: SiteContext,
-    repository: SiteRepository,
-    backup: CommittedBackup,
-    *,
-    deep: bool,
-    progress: Callable[[int, int], None],
-) -> Verified:
-    with (
-        scratch_folder(context.database.scratch_directory, context.site, "verify") as scratch,
-        file_entries(repository, backup.backup_id) as entries,
-    ):
-        found = verify_files(
-            repository,
-            entries,
-            deep=deep,
-            scratch=scratch,
-            limits=Limits(max_concurrency=context.files.max_concurrency),
-            progress=progress,
-        )
-    damages = tuple(Damage(backup.backup_id, each.key, each.reason, each.files) for each in found.damaged)
-    return Verified(backup, found.objects, found.stored_bytes, damages)

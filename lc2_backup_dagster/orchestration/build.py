@@ -9,6 +9,7 @@ from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.orchestration.capture_assets import SiteAssets, capture_assets
 from lc2_backup_dagster.orchestration.restore_asset import restore_asset
 from lc2_backup_dagster.orchestration.schedules import site_automation
+from lc2_backup_dagster.orchestration.verification import verification_definitions
 from lc2_backup_dagster.orchestration.wal_asset import wal_definitions
 from lc2_backup_dagster.resources.catalog import CatalogResource
 from lc2_backup_dagster.resources.sites import SitesResource
@@ -34,6 +35,7 @@ def build_definitions(sites: Sequence[SiteDefinition], *, now: datetime) -> dg.D
         ),
         *(site_automation(part) for part in parts),
         *(wal_definitions(part) for part in parts),
+        *(verification_definitions(part) for part in parts),
     )
 
 

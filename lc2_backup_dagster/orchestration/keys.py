@@ -7,6 +7,7 @@ from lc2_backup_dagster.model.site import Component, SiteId
 
 RESTORE = "restore"
 WAL = "wal"
+VERIFY = "verify"
 
 
 def asset_key(site: SiteId, application: Application, component: Component) -> dg.AssetKey:

@@ -10,6 +10,7 @@ from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.model.sizes import readable_bytes
 from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.operations.restorable_until import Restorable
+from lc2_backup_dagster.operations.verified import VerifiedFiles, statement
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.manifest import Manifest
 
@@ -96,6 +97,30 @@ def restorable_metadata(seen: Restorable) -> dict[str, dg.MetadataValue]:
     if seen.server_problem is not None:
         shown["server_problem"] = dg.MetadataValue.text(seen.server_problem)
     return shown
+
+
+def verification_metadata(verified: VerifiedFiles) -> dict[str, dg.MetadataValue]:
+    """Return what a verification of stored files shows."""
+    found = verified.found
+    numbers = {
+        "objects": found.objects,
+        "stored_bytes": found.stored_bytes,
+        "read_objects": found.read_objects,
+        "read_bytes": found.read_bytes,
+        "never_read": found.never_read,
+        "over_age": found.over_age,
+        "due_left": found.due_left,
+        "sha256_computed": found.hashed_pending,
+        "damaged": max(found.damaged_count, len(verified.damages)),
+        "unknown": found.refused.count + found.doubtful.count,
+    }
+    return {
+        **{f"verified_{name}": dg.MetadataValue.int(number) for name, number in numbers.items()},
+        "verified_oldest_age_hours": dg.MetadataValue.float(round((found.oldest_seconds or 0) / 3600, 2)),
+        "verified": dg.MetadataValue.text(statement(verified)),
+        "verified_backups": dg.MetadataValue.int(len(verified.backup_ids)),
+        "verified_results": dg.MetadataValue.text(found.run_id or "not kept"),
+    }
 
 
 def _manifest_key(manifest: Manifest) -> str:

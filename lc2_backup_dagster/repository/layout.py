@@ -57,6 +57,11 @@ def heartbeat_key(site: SiteId, attempt_id: str) -> str:
     return f"heartbeats/{site}/{attempt_id}/beat.json"
 
 
+def verified_prefix(site: SiteId) -> str:
+    """Return the folder of what verifications of a site's files found out, one folder for each of them below it."""
+    return f"verified/{site}/"
+
+
 def kit_prefix() -> str:
     """Return the folder of the restore kit of this release; a mended kit stands beside an older one."""
     return f"kit/{__version__}/"

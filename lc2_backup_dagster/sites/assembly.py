@@ -7,6 +7,7 @@ that fields name are read here, all at once, so that one message tells everythin
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from lc2_backup_dagster.clouds.keys import KeyWrapper
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
 from lc2_backup_dagster.clouds.registry import open_file_tree, open_folder, open_key_file, open_store
 from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.files.sampling import SampleAim, percent
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.clock import Clock
@@ -29,10 +31,12 @@ from lc2_backup_dagster.operations.site_context import (
     Limits,
     RestoreAccess,
     SiteContext,
+    VerificationPolicy,
     WalSettings,
 )
 from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
+from lc2_backup_dagster.sites.cron import longest_pause_days
 from lc2_backup_dagster.sites.schema import Destination, SiteDefinition
 from lc2_backup_dagster.sites.selection import ProtectionRules, bucket_of, file_selection, in_bucket, source_id
 
@@ -130,6 +134,7 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
         limits=Limits(
             dangling_rows_share=definition.policies.dangling_rows_limit_share,
             change_ratio=definition.policies.suspicious_change_ratio,
+            verification=_verification(definition),
         ),
         open_repository=open_repository,
     )
@@ -232,6 +237,21 @@ def _files(definition: SiteDefinition, environment: Mapping[str, str]) -> FilesA
         protection_of=ProtectionRules(told).protection_of,
         max_concurrency=told.max_concurrency,
         max_bytes_per_second=told.max_bytes_per_second,
+    )
+
+
+def _verification(definition: SiteDefinition) -> VerificationPolicy:
+    told = definition.policies.verification
+    return VerificationPolicy(
+        max_age=None if told.max_age_days is None else timedelta(days=told.max_age_days),
+        # Twice, so that one missed run puts nothing over the age.
+        ahead=2 * timedelta(days=longest_pause_days(definition.schedules.verification.cron)),
+        max_bytes=told.max_bytes_per_run,
+        aim=SampleAim(
+            share=percent(told.sample.damaged_percent),
+            confidence=percent(told.sample.confidence_percent),
+            unit=told.sample.unit,
+        ),
     )
 
 

@@ -8,7 +8,9 @@ no ranges that wrap around.
 import difflib
 import re
 import zoneinfo
+from datetime import date, timedelta
 from functools import cache
+from itertools import pairwise
 
 CRON_ALLOWED = (
     "five fields 'minute hour day-of-month month day-of-week' of numbers, *, lists (1,15), ranges (1-5) and "
@@ -18,6 +20,7 @@ CRON_ALLOWED = (
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_SPAN_DAYS = 9 * 366  # holds two leap days
 _ITEM = re.compile(r"(?:(?P<all>\*)|(?P<low>\w{1,3})(?:-(?P<high>\w{1,3}))?)(?:/(?P<step>[0-9]{1,2}))?", re.ASCII)
 
 
@@ -43,6 +46,30 @@ def check_cron(text: str) -> str:
     if fields[4] == "*" and not any(day <= _DAYS_IN_MONTH[month - 1] for day in days for month in months):
         raise CronRefused("names a date that no year has")
     return " ".join(fields)
+
+
+@cache
+def longest_pause_days(text: str) -> int:
+    """Return the longest time between two ticks of a checked expression, in days and at least one.
+
+    Days of the week and of the month both count where both are restricted, as cron does it.
+    """
+    _, _, day_field, month_field, weekday_field = text.split()
+    days = _values(day_field, name="day of month", low=1, high=31)
+    months = _values(month_field, name="month", low=1, high=12, names=_MONTHS, first=1)
+    weekdays = {each % 7 for each in _values(weekday_field, name="day of week", low=0, high=7, names=_DAYS, first=0)}
+
+    def fires(day: date) -> bool:
+        if day.month not in months:
+            return False
+        of_month, of_week = day.day in days, day.isoweekday() % 7 in weekdays
+        if day_field != "*" and weekday_field != "*":
+            return of_month or of_week
+        return of_month and of_week
+
+    start = date(2001, 1, 1)
+    ticks = [number for number in range(_SPAN_DAYS) if fires(start + timedelta(days=number))]
+    return max(later - earlier for earlier, later in pairwise(ticks))
 
 
 def _values(

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
+from lc2_backup_dagster.engines.files.sampling import SampleUnit
 from lc2_backup_dagster.sites.values import Count, Cron, Positive, Share, SlotName, Strict, Zone
 
 
@@ -27,12 +28,21 @@ class DailySchedule(Schedule):
     cron: Cron = Field(default="0 2 * * *", description="Five-field cron expression, read in `timeZone`.")
 
 
+class VerificationSchedule(Schedule):
+    """When stored files are verified."""
+
+    cron: Cron = Field(default="0 5 * * *", description="Five-field cron expression, read in `timeZone`.")
+
+
 class Schedules(Strict):
     """When backups are made."""
 
     database: DatabaseSchedule = Field(default=DatabaseSchedule(), description="The run that holds `database`.")
     daily: DailySchedule = Field(
         default=DailySchedule(), description="The run that holds dump, files, configuration and recovery point."
+    )
+    verification: VerificationSchedule = Field(
+        default=VerificationSchedule(), description="The run that reads stored files back."
     )
 
 
@@ -95,6 +105,36 @@ class Chains(Strict):
     )
 
 
+class VerificationSample(Strict):
+    """Damage that a random sample of stored files shall find."""
+
+    damaged_percent: Annotated[float, Field(ge=0.01, le=50, strict=True, allow_inf_nan=False)] = Field(
+        default=1.0, description="Smallest damage, in per cent, that is found."
+    )
+    confidence_percent: Annotated[float, Field(ge=50, le=99.99, strict=True, allow_inf_nan=False)] = Field(
+        default=95.0, description="The probability, in per cent, with which it is found."
+    )
+    unit: SampleUnit = Field(
+        default=SampleUnit.OBJECTS, description="What is damaged: `objects`, or `bytes` that lie in damaged objects."
+    )
+
+
+class Verification(Strict):
+    """How stored files are verified after they were captured."""
+
+    max_age_days: Annotated[Positive, Field(ge=3, le=3660)] | None = Field(
+        default=30,
+        description="Longest time that no stored file stays unread; the scheduled run reads what would exceed it. "
+        "`null`: it reads a random sample.",
+    )
+    max_bytes_per_run: Positive | None = Field(
+        default=None, description="Bytes after which a run begins no further file; no limit when absent."
+    )
+    sample: VerificationSample = Field(
+        default=VerificationSample(), description="Damage that a random sample of stored files shall find."
+    )
+
+
 class Policies(Strict):
     """What is checked, and when somebody is woken."""
 
@@ -108,6 +148,9 @@ class Policies(Strict):
         default=0.01, description="Share of rows that may name a missing file before the recovery point is refused."
     )
     freshness: Freshness = Field(default=Freshness(), description="How old the newest backup may be.")
+    verification: Verification = Field(
+        default=Verification(), description="How stored files are verified after they were captured."
+    )
     chains: Chains = Field(default=Chains(), description="When a backup of the database stands on an earlier one.")
     max_run_seconds: Annotated[Positive, Field(ge=60)] = Field(
         default=86400, description="Longest a run may take before it is ended, so that the next one can start."

@@ -15,6 +15,7 @@ from lc2_backup_dagster.clouds.registry import StoreConfig
 from lc2_backup_dagster.engines.files.entry import Protection
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.site import SiteId
+from lc2_backup_dagster.sites.cron import longest_pause_days
 from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
 from lc2_backup_dagster.sites.values import (
     AbsolutePath,
@@ -291,6 +292,13 @@ class SiteDefinition(Strict):
                 "destination",
                 "lies inside the files' source, or around it: backups would back themselves up",
                 allowed="another bucket, or prefixes that do not contain each other",
+            )
+        age, pause = self.policies.verification.max_age_days, longest_pause_days(self.schedules.verification.cron)
+        if age is not None and age <= 2 * pause:
+            _refuse_at(
+                "policies.verification.maxAgeDays",
+                f"is too short for a schedule that lets {pause} days pass between two runs",
+                allowed=f"more than {2 * pause} days, or a schedules.verification.cron that fires more often",
             )
         by_store = self.files.protection is Protection.STORE or any(
             rule.protection is Protection.STORE for rule in self.files.rules

@@ -167,10 +167,12 @@ def test_every_definition_has_the_status_and_shape_it_is_documented_with(site, m
     assert schedules == {
         "retail__liferay__hourly_schedule": ("0 * * * *", running),
         "retail__liferay__daily_schedule": ("0 2 * * *", running),
+        "retail__liferay__verify_schedule": ("0 5 * * *", running),
     }
     assert [each.name for each in repository.get_all_jobs() if not each.name.startswith("__")] == [
         "retail__liferay__daily",
         "retail__liferay__hourly",
+        "retail__liferay__verify",
     ]
 
 

@@ -1,9 +1,13 @@
+from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
+from lc2_backup_dagster.engines.files.sampling import SampleAim, SampleUnit
 from lc2_backup_dagster.model.errors import ConfigurationError
+from lc2_backup_dagster.operations.site_context import VerificationPolicy
 from lc2_backup_dagster.sites.assembly import open_site, required_variables
 from lc2_backup_dagster.sites.loader import load_site
 from lc2_backup_dagster.sites.selection import ProtectionRules, file_selection, source_id
@@ -25,6 +29,19 @@ def test_a_site_opens_without_touching_anything():
     assert site.context.limits.dangling_rows_share == 0.02
     assert site.context.files.max_concurrency == 4
     assert "lc2/" in site.destination_store.url
+
+
+def test_the_policy_of_verifications_is_opened_as_it_is_written():
+    default = open_site(definition_of(), environment=ENVIRONMENT).context.limits.verification
+    assert default == VerificationPolicy()
+    text = SITE.replace("schedules:\n", "schedules:\n  verification: {cron: '0 5 * * sun'}\n").replace(
+        "readBack: sample",
+        "readBack: sample\n  verification: {maxAgeDays: 90, maxBytesPerRun: 1000, sample: {damagedPercent: 0.1, "
+        "confidencePercent: 99.9, unit: bytes}}",
+    )
+    policy = open_site(definition_of(text), environment=ENVIRONMENT).context.limits.verification
+    aim = SampleAim(Fraction(1, 1000), Fraction(999, 1000), SampleUnit.BYTES)
+    assert policy == VerificationPolicy(timedelta(days=90), timedelta(days=14), 1000, aim)
 
 
 def test_opening_shows_no_secret():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lc2_backup_dagster.sites.cron import CronRefused, check_cron, is_time_zone, nearest_time_zones
+from lc2_backup_dagster.sites.cron import CronRefused, check_cron, is_time_zone, longest_pause_days, nearest_time_zones
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,27 @@ def test_any_text_is_accepted_or_refused_and_nothing_else(text):
         check_cron(text)
     except CronRefused as refused:
         assert str(refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("* * * * *", 1),
+        ("0 5 * * *", 1),
+        ("0 5 * * 1-5", 3),
+        ("0 5 * * sun", 7),
+        ("0 5 * * 0,7", 7),
+        ("0 5 1 * *", 31),
+        ("0 5 31 * *", 61),
+        ("0 5 1,15 * *", 17),
+        ("0 5 1 * mon", 7),
+        ("0 5 * jan *", 336),
+        ("0 5 24 12 *", 366),
+        ("0 5 29 2 *", 1461),
+    ],
+)
+def test_the_longest_pause_of_a_cron_expression(text, days):
+    assert longest_pause_days(text) == days
 
 
 def test_time_zones_are_those_of_the_database():

@@ -82,6 +82,34 @@ def test_files_that_the_store_cannot_copy_are_refused():
     assert "cannot copy from directory to s3" in str(problems[0])
 
 
+@pytest.mark.parametrize(
+    ("new", "field", "told"),
+    [
+        ("verification: {maxAgeDays: 2}", "policies.verification.maxAgeDays", "allowed: at least 3"),
+        ("verification: {maxAgeDays: 1.5}", "policies.verification.maxAgeDays", "allowed: a whole number"),
+        ("verification: {maxBytesPerRun: 0}", "policies.verification.maxBytesPerRun", "allowed: at least 1"),
+        ("verification: {sample: {damagedPercent: 0}}", "policies.verification.sample.damagedPercent", "at least 0.01"),
+        ("verification: {sample: {confidencePercent: 100}}", "policies.verification.sample.confidencePercent", "99.99"),
+        ("verification: {sample: {unit: files}}", "policies.verification.sample.unit", "allowed: objects or bytes"),
+    ],
+)
+def test_a_verification_that_cannot_be_is_refused(new, field, told):
+    problems = problems_with("readBack: sample", f"readBack: sample\n  {new}")
+    assert any(f": {field}: " in problem and told in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(("age", "refused"), [("14", True), ("15", False), ("null", False)])
+def test_an_age_that_the_schedule_cannot_keep_is_refused(age, refused):
+    text = SITE.replace("schedules:\n", "schedules:\n  verification: {cron: '0 5 * * sun'}\n").replace(
+        "readBack: sample", f"readBack: sample\n  verification: {{maxAgeDays: {age}}}"
+    )
+    definition, problems = parse(text)
+    assert (definition is None) is refused
+    assert not refused or "policies.verification.maxAgeDays: is too short for a schedule that lets 7 days" in str(
+        problems[0]
+    )
+
+
 def test_encryption_without_a_key_is_refused():
     text = SITE.replace("    key:\n      kind: file\n      path: /keys/retail.key\n", "")
     _, problems = parse(text)

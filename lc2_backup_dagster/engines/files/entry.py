@@ -34,6 +34,7 @@ from typing import Any, Self, cast
 from lc2_backup_dagster.clouds.store import ObjectInfo, PosixFacts, PosixKind
 from lc2_backup_dagster.engines.files.facts import facts_of_row, facts_row
 from lc2_backup_dagster.engines.files.identity import object_key
+from lc2_backup_dagster.engines.files.lines import read_lines
 from lc2_backup_dagster.model.errors import FormatNotSupported, ManifestCorrupt
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.repository.parts import Part, SupportsRead
@@ -44,8 +45,6 @@ STREAM = "files"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FIELDS = frozenset("kstevcuhpl")
-_READ_BYTES = 1 << 20
-_LONGEST_LINE = 256 << 20
 _SHA256 = re.compile("[0-9a-f]{64}")
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -225,7 +224,7 @@ def decode_entries(source: SupportsRead, *, name: str) -> Iterator[FileEntry]:
         ManifestCorrupt: a bad line, a last line without end, or keys out of order; names the stream and the line.
     """
     last: str | None = None
-    for number, line in enumerate(manifest_lines(source, name), start=1):
+    for number, line in enumerate(read_lines(source, name), start=1):
         entry = decode_entry(line, where=f"{name} line {number}")
         if last is not None and entry.key <= last:
             raise ManifestCorrupt(f"{name} line {number} is out of order: {entry.key!r} after {last!r}")
@@ -236,23 +235,6 @@ def decode_entries(source: SupportsRead, *, name: str) -> Iterator[FileEntry]:
 def encode_entries(entries: Iterable[FileEntry]) -> bytes:
     """Return the lines of several entries."""
     return b"".join(encode_entry(entry) for entry in entries)
-
-
-def manifest_lines(source: SupportsRead, name: str) -> Iterator[bytes]:
-    """Cut a stream of entries into lines, without their line feeds.
-
-    Raises:
-        ManifestCorrupt: the last line has no end, or a line is longer than any entry.
-    """
-    rest = b""
-    while piece := source.read(_READ_BYTES):
-        lines = (rest + piece).split(b"\n")
-        rest = lines.pop()
-        if len(rest) > _LONGEST_LINE:
-            raise ManifestCorrupt(f"{name} holds a line longer than {_LONGEST_LINE} bytes")
-        yield from lines
-    if rest:
-        raise ManifestCorrupt(f"{name} ends in the middle of a line")
 
 
 def _location_row(location: Location) -> list[object]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from lc2_backup_dagster.clouds.store import PosixKind
-from lc2_backup_dagster.engines.files.entry import FileEntry, decode_entry, manifest_lines
+from lc2_backup_dagster.engines.files.entry import FileEntry, decode_entry
+from lc2_backup_dagster.engines.files.lines import read_lines
 from lc2_backup_dagster.model.errors import ManifestCorrupt
 from lc2_backup_dagster.repository.parts import SupportsRead
 
@@ -69,7 +70,7 @@ def entry_lines(source: SupportsRead, *, name: str, cut: bool = False) -> Iterat
     Raises:
         ManifestCorrupt: a bad line, a last line without end, or keys out of order.
     """
-    lines = manifest_lines(source, name)
+    lines = read_lines(source, name)
     if cut:
         next(lines, None)
     last: str | None = None

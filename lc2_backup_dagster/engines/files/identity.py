@@ -47,6 +47,11 @@ def object_key(site: SiteId, identity: str, *, part: int | None = None) -> str:
     return key if part is None else f"{key}/{part:0{PART_DIGITS}d}"
 
 
+def name_of(site: SiteId, key: str) -> str:
+    """Return what an object is called below its two-digit folder: names have the order of the keys."""
+    return key[len(files_prefix(site)) + 3 :]
+
+
 def _digest(value: list[str | int | None]) -> str:
     # ASCII: names of files need not be valid UTF-8, and lone surrogates have no other form.
     return hashlib.sha256(json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()).hexdigest()

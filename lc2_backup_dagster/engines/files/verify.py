@@ -1,34 +1,43 @@
-"""Verification of a files manifest: every stored object it names, once, in bounded memory.
+"""Verification of stored files: every object that manifests name, looked at once, and read as far as is wished.
 
-Cheap: the object is listed with the size it must have. Deep: its bytes are read and hashed, those of every file in a
-bundle too. Unknown is not damage: an outage or a missing right ends the verification (L-28).
+First all objects are looked at without reading any (``survey``), then a choice made from what is known of all of them
+(``choices``) is read and hashed, those of every file in a bundle too (``deep_check``). What is found out is kept,
+object by object (``proof_sets``, ``proof_writing``). Memory depends neither on the number of objects nor on their size.
+
+Unknown is not damage: an outage ends the verification, and an object that may not be read counts as unread (L-28).
 """
 
-import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, PosixKind
+from lc2_backup_dagster.clouds.store import PosixKind
+from lc2_backup_dagster.engines.files.choices import Choice, OldestFirst, RandomSample, SampleProof
 from lc2_backup_dagster.engines.files.copying import PART_BYTES
-from lc2_backup_dagster.engines.files.counts import SAMPLES
-from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry, Parts
-from lc2_backup_dagster.engines.files.identity import files_prefix
+from lc2_backup_dagster.engines.files.counts import SAMPLES, Sampled
+from lc2_backup_dagster.engines.files.deep_check import Checked, DeepCheck
+from lc2_backup_dagster.engines.files.entry import FileEntry
+from lc2_backup_dagster.engines.files.identity import files_prefix, name_of
 from lc2_backup_dagster.engines.files.inventory import take_inventory
+from lc2_backup_dagster.engines.files.needed import NeededObject, add_needed, needed_objects
 from lc2_backup_dagster.engines.files.ports import Progress, SiteObjects
-from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
+from lc2_backup_dagster.engines.files.proof_sets import KeptProofs, open_proofs
+from lc2_backup_dagster.engines.files.proof_writing import ProofWriter
+from lc2_backup_dagster.engines.files.proofs import Proof, merged_hashes, updated_proofs
+from lc2_backup_dagster.engines.files.scratch import RowSorter
 from lc2_backup_dagster.engines.files.source import Patience
+from lc2_backup_dagster.engines.files.survey import Seen, State, Survey
 from lc2_backup_dagster.engines.files.workers import Limits, Workers
-from lc2_backup_dagster.model.errors import IntegrityError, ObjectNotFound
-from lc2_backup_dagster.model.site import SiteId
-from lc2_backup_dagster.repository.canonical import sha256
-from lc2_backup_dagster.repository.parts import Part
+from lc2_backup_dagster.model.errors import AccessDenied, BackupError, ConfigurationError
 
 _FILES_NAMED = 20
-_READ_BYTES = 1024 * 1024
 _COPIES_IN_MEMORY = 3
+# Of ten million rows in any order that makes 200 runs, whose merging takes as much memory as the rows of one run.
+_ROWS_IN_MEMORY = 50_000
+_REFUSED_IN_A_ROW = 50
+_PROGRESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,205 +64,316 @@ class FilesVerification:
     """What a verification found.
 
     Attributes:
-        objects: stored objects the manifest names.
-        files: its files.
+        objects: stored objects the manifests name.
+        files: lines of the manifests.
         stored_bytes: what the objects must hold together.
-        read_objects: objects whose bytes were read.
-        hashed_pending: files copied by the store whose SHA-256 was computed for the first time.
+        read_objects: objects that were read whole and are as promised.
+        read_bytes: their length.
+        hashed_pending: copies made by the store whose SHA-256 was computed for the first time.
         damaged_count: damaged or missing objects.
         damaged: the first thousand of them.
+        doubtful: objects of which the store tells other things than before, and that were not read: unknown.
+        refused: objects that may not be read: unknown.
+        never_read: objects that nobody has read since they were stored.
+        due_left: objects that were due and that the budget left unread.
+        oldest_seconds: age of the object that was not read for longest (not since it was stored, where it never was);
+            None when all were read now.
+        over_age: objects that were not read for longer than the set age; damaged ones are not among them.
+        sample: what a sample without damage proves.
+        run_id: where the results are kept, or None.
+        unkept: the error for which they are not kept although they should be, or None.
+        ignored: earlier results that could not be believed or read, with the reason; the objects they told of count as
+            unread.
     """
 
     objects: int = 0
     files: int = 0
     stored_bytes: int = 0
     read_objects: int = 0
+    read_bytes: int = 0
     hashed_pending: int = 0
     damaged_count: int = 0
     damaged: list[DamagedObject] = field(default_factory=list[DamagedObject])
+    doubtful: Sampled = field(default_factory=Sampled)
+    refused: Sampled = field(default_factory=Sampled)
+    never_read: int = 0
+    due_left: int = 0
+    oldest_seconds: int | None = None
+    over_age: int = 0
+    sample: SampleProof | None = None
+    run_id: str | None = None
+    unkept: BackupError | None = None
+    ignored: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
-class _Use:
-    """What one file needs of a stored object."""
+class FilesReading:
+    """What a verification shall do.
 
-    file: str
-    offset: int
-    size_bytes: int
-    sha256: str | None
+    Attributes:
+        choice: makes the choice of what is read, told the time of the look in seconds since 1970.
+        max_bytes: most bytes that a sample may hold; a greater one is refused before anything is read.
+        max_age_seconds: age beyond which an unread object is counted as over it.
+        keep: whether the results are kept.
+        whole: asked once all entries came, whether they were those of all backups of the site: then results of other
+            objects are forgotten.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class _Needed:
-    """One stored object and every file that needs it; ``part`` is None for a copy made by the store."""
-
-    key: str
-    part: Part | None
-    key_id: str | None
-    etag: str | None
-    uses: tuple[_Use, ...]
-
-    @property
-    def stored_bytes(self) -> int:
-        return self.uses[0].size_bytes if self.part is None else self.part.stored_bytes
-
-    @property
-    def plain_bytes(self) -> int:
-        return self.uses[0].size_bytes if self.part is None else self.part.plain_bytes
+    choice: Callable[[int], Choice] = lambda now: OldestFirst()
+    max_bytes: int | None = None
+    max_age_seconds: int | None = None
+    keep: bool = False
+    whole: Callable[[], bool] = lambda: False
 
 
 def verify_files(
     repository: SiteObjects,
     entries: Iterable[FileEntry],
+    reading: FilesReading | None = None,
     *,
-    deep: bool,
     scratch: Path | None = None,
     limits: Limits | None = None,
     patience: Patience | None = None,
-    on_hash: Callable[[str, str], None] | None = None,
     progress: Progress | None = None,
 ) -> FilesVerification:
-    """Check every stored object that a manifest names.
+    """Verify every stored object that the entries name.
+
+    Killed at any moment it leaves what it has written down, which the next verification takes up; nothing that was
+    not read counts as read.
 
     Args:
         repository: the site's part of the repository.
-        entries: the manifest's entries.
-        deep: whether bytes are read.
+        entries: of one manifest or of several, in any order.
+        reading: what is read, and whether the results are kept; everything, and not kept, when None.
         scratch: folder for lists that do not fit into memory.
         limits: threads and memory.
         patience: how often things are tried again.
-        on_hash: told file key and SHA-256 of files whose entry has none yet.
-        progress: told how far it is, in objects and stored bytes.
+        progress: told how far it is, in objects looked at and bytes read.
 
     Raises:
         StoreUnavailable: the repository cannot be read now; says nothing about damage.
-        AccessDenied: the repository must not be read; says nothing about damage.
+        AccessDenied: the repository refuses to be listed, or everything that is read; says nothing about damage.
+        ConfigurationError: the sample holds more bytes than it may.
     """
-    result = FilesVerification()
-    check = _DeepCheck(repository, patience or Patience())
+    reading = reading or FilesReading()
+    with ExitStack() as stack:
+        run = _Run(repository, reading, stack, scratch, limits or Limits(), patience or Patience(), progress)
+        run.look(entries)
+        run.read()
+        run.keep()
+    return run.result
 
-    def note(outcome: "_Checked") -> None:
-        needed = outcome.needed
-        if outcome.reason is not None:
-            _add_damage(result, needed, outcome.reason, missing=outcome.missing)
-        elif outcome.first_sha256 is not None:
-            result.hashed_pending += 1
-            if on_hash:
-                on_hash(needed.uses[0].file, outcome.first_sha256)
 
-    with (
-        RowSorter(scratch, run_rows=20_000) as sorter,
-        take_inventory(repository.store, prefix=files_prefix(repository.site), scratch=scratch) as stored,
-        Workers[_Checked](limits or Limits(), name="verify") as workers,
-    ):
+class _Run:
+    def __init__(
+        self,
+        repository: SiteObjects,
+        reading: FilesReading,
+        stack: ExitStack,
+        scratch: Path | None,
+        limits: Limits,
+        patience: Patience,
+        progress: Progress | None,
+    ) -> None:
+        self.result = FilesVerification()
+        self._repository = repository
+        self._reading = reading
+        self._limits = limits
+        self._progress = progress
+        self._check = DeepCheck(repository, patience)
+        self._refused_in_a_row = 0
+        self._writes_down, self._whole = True, False
+        self._told = time.monotonic()
+        self._needed = stack.enter_context(RowSorter(scratch, run_rows=_ROWS_IN_MEMORY))
+        self._stored = stack.enter_context(
+            take_inventory(
+                repository.store, prefix=files_prefix(repository.site), scratch=scratch, run_rows=_ROWS_IN_MEMORY
+            )
+        )
+        self._now = int(self._stored.started.timestamp())
+        self._choice = reading.choice(self._now)
+        self._kept: KeptProofs = stack.enter_context(open_proofs(repository, scratch=scratch))
+        self._survey = stack.enter_context(Survey(repository.site, now=self._now, scratch=scratch))
+        self._fresh = stack.enter_context(RowSorter(scratch, run_rows=_ROWS_IN_MEMORY))
+        self._writer: ProofWriter | None = None
+        if reading.keep:
+            started, every = self._stored.started, limits.journal_entries
+            self._writer = ProofWriter(repository, started=started, patience=patience, every_proofs=every)
+
+    def look(self, entries: Iterable[FileEntry]) -> None:
+        """Look at all objects."""
+        result = self.result
         for entry in entries:
             result.files += entry.kind is PosixKind.FILE
-            _add_rows(sorter, entry, repository.site)
-        for needed, found in _with_stored(_needed(sorter.rows()), stored.objects()):
+            add_needed(self._needed, entry, self._repository.site)
+        self._whole = self._reading.whole()
+        needed = needed_objects(self._needed.rows())
+        for each, seen in self._survey.take(needed, self._stored.objects(), self._kept.proofs(), forget=self._whole):
             result.objects += 1
-            result.stored_bytes += needed.stored_bytes
-            if found is None:
-                note(_Checked(needed, "it is gone", missing=True))
-            elif found.size_bytes != needed.stored_bytes:
-                note(_Checked(needed, f"it holds {found.size_bytes} bytes, promised {needed.stored_bytes}"))
-            elif deep:
-                result.read_objects += 1
-                held = min(needed.plain_bytes, PART_BYTES)
-                workers.submit(lambda needed=needed: check(needed), note, memory_bytes=held * _COPIES_IN_MEMORY)
-            if progress and result.objects % 500 == 0:
-                progress(result.objects, result.stored_bytes)
-        workers.finish()
-    if progress:
-        progress(result.objects, result.stored_bytes)
-    return result
+            result.stored_bytes += each.stored_bytes
+            if seen.is_lost:
+                self._add_damage(each, seen.reason, missing=seen.state is State.GONE)
+            else:
+                self._choice.tally(seen.candidate)
+            self._tell()
+        self._choice.settle()
+        self._refuse_too_large_a_sample()
 
+    def _refuse_too_large_a_sample(self) -> None:
+        choice, allowed = self._choice, self._reading.max_bytes
+        if allowed is None or not isinstance(choice, RandomSample):
+            return
+        candidates = (seen.candidate for seen in self._survey.seen() if not seen.is_lost)
+        wanted = sum(each.stored_bytes for each in candidates if choice.needs(each))
+        if wanted > allowed:
+            raise ConfigurationError(
+                f"the sample holds {wanted} bytes, more than the {allowed} that may be read",
+                hint="allow more bytes, or ask for less confidence or a larger share; nothing was read",
+            )
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    needed: _Needed
-    reason: str | None = None
-    missing: bool = False
-    first_sha256: str | None = None
-
-
-class _DeepCheck:
-    """Reads one stored object and says what is wrong with it."""
-
-    def __init__(self, repository: SiteObjects, patience: Patience) -> None:
-        self._repository = repository
-        self._patience = patience
-
-    def __call__(self, needed: _Needed) -> _Checked:
+    def read(self) -> None:
+        """Read what the choice wants."""
         try:
-            check = self._copied if needed.part is None else self._sealed
-            return self._patience.through_outages(lambda: check(needed))
-        except IntegrityError as error:
-            return _Checked(needed, error.message)
-        except ObjectNotFound:
-            return _Checked(needed, "it is gone", missing=True)
+            if self._choice.reads:
+                with Workers[Checked](self._limits, name="verify", collected=self._tell) as workers:
+                    self._submit_all(workers)
+                    workers.finish()
+            else:
+                for needed, seen in self._again():
+                    self._leave(needed, seen)
+        except BaseException as error:
+            if self._writer and isinstance(error, Exception | KeyboardInterrupt):
+                with suppress(BackupError):  # what ended the run is told; what was read before it stays proven
+                    self._writer.write_down()
+            raise
+        finally:
+            self.result.ignored = dict(self._kept.ignored)
+        if self.result.refused.count and not self.result.read_objects:
+            key, reason = self.result.refused.samples[0]
+            raise AccessDenied(f"the repository refuses to be read: {reason}", key=key)
+        if isinstance(self._choice, OldestFirst):
+            self.result.due_left = self._choice.left
+        if isinstance(self._choice, RandomSample):
+            self.result.sample = self._choice.proof
+        self._tell(last=True)
 
-    def _sealed(self, needed: _Needed) -> _Checked:
-        assert needed.part is not None
-        plain = self._repository.read_sealed(needed.key, needed.part, key_id=needed.key_id)
-        for use in needed.uses:
-            content = plain[use.offset : use.offset + use.size_bytes]
-            if use.sha256 is not None and sha256(content) != use.sha256:
-                return _Checked(needed, f"it holds other bytes for {use.file!r} than its SHA-256 promises")
-        return _Checked(needed)
+    def _submit_all(self, workers: Workers[Checked]) -> None:
+        for needed, seen in self._again():
+            if not self._choice.wants(seen.candidate):
+                self._leave(needed, seen)
+                continue
 
-    def _copied(self, needed: _Needed) -> _Checked:
-        use = needed.uses[0]
-        digest, count = hashlib.sha256(), 0
-        with self._repository.store.open(needed.key) as reader:
-            etag = reader.info.etag
-            while piece := reader.read(_READ_BYTES):
-                digest.update(piece)
-                count += len(piece)
-        if count != use.size_bytes:
-            return _Checked(needed, f"it holds {count} bytes, promised {use.size_bytes}")
-        if use.sha256 is not None:
-            same = digest.hexdigest() == use.sha256
-            return _Checked(needed, None if same else "it holds other bytes than its SHA-256 promises")
-        if needed.etag is not None and etag != needed.etag:
-            return _Checked(needed, f"its etag is {etag} instead of {needed.etag}, and no SHA-256 proves its bytes")
-        return _Checked(needed, first_sha256=digest.hexdigest())
+            def check(needed: NeededObject = needed, known: str | None = seen.known_sha256) -> Checked:
+                return self._check(needed, known)
 
+            def note(checked: Checked, seen: Seen = seen) -> None:
+                self._note(checked, seen)
 
-def _add_rows(sorter: RowSorter, entry: FileEntry, site: SiteId) -> None:
-    """Add a row for every object of an entry: its key, its part and data key, and the range the file has in it."""
-    where = entry.location
-    for key, part in entry.stored_objects(site):
-        if isinstance(where, Copied):
-            sorter.add([key, None, None, where.etag, entry.key, 0, entry.size_bytes, entry.sha256])
-            continue
-        assert part is not None
-        sealed = [part.plain_bytes, part.stored_bytes, part.plain_sha256, part.stored_sha256]
-        if isinstance(where, Bundled):
-            sorter.add([key, sealed, where.key_id, None, entry.key, where.offset, where.length, entry.sha256])
-        elif isinstance(where, Parts):  # every part proves itself by its own hash
-            sorter.add([key, sealed, where.key_id, None, entry.key, 0, part.plain_bytes, None])
+            held = min(needed.plain_bytes, PART_BYTES)
+            workers.submit(check, note, memory_bytes=held * _COPIES_IN_MEMORY)
 
+    def _again(self) -> Iterator[tuple[NeededObject, Seen]]:
+        """Yield all objects that are not lost, in the same order once more."""
+        for needed, seen in zip(needed_objects(self._needed.rows()), self._survey.seen(), strict=True):
+            if not seen.is_lost:
+                yield needed, seen
 
-def _needed(rows: Iterator[Row]) -> Iterator[_Needed]:
-    for key, group in groupby(rows, key=itemgetter(0)):
-        members = list(group)
-        _, sealed, key_id, etag, *_ = members[0]
-        uses = tuple(_Use(*row[4:]) for row in members)
-        yield _Needed(key, None if sealed is None else Part(*sealed), key_id, etag, uses)
+    def _note(self, checked: Checked, seen: Seen) -> None:
+        needed, result = checked.needed, self.result
+        if checked.refused is not None:
+            result.refused.add(needed.key, checked.refused)
+            self._refused_in_a_row += 1
+            if self._refused_in_a_row >= _REFUSED_IN_A_ROW:
+                raise AccessDenied(f"the repository refuses to be read: {checked.refused}", key=needed.key)
+            self._age(seen)
+            return
+        self._refused_in_a_row = 0
+        name = name_of(self._repository.site, needed.key)
+        if checked.damage is not None:
+            self._add_damage(needed, checked.damage, missing=checked.missing)
+            self._prove(Proof(name, seen.read_at, seen.known_sha256, damaged_at=self._now))
+            return
+        result.read_objects += 1
+        result.read_bytes += needed.stored_bytes
+        result.hashed_pending += needed.pending and seen.known_sha256 is None
+        if needed.pending and checked.sha256 is not None and seen.known_sha256 is None:
+            self._survey.note_hash(needed, checked.sha256)
+        self._prove(
+            Proof(
+                name,
+                self._now,
+                sha256=checked.sha256 if needed.pending else None,
+                etag=checked.etag if checked.etag != needed.etag else None,
+            )
+        )
 
+    def _leave(self, needed: NeededObject, seen: Seen) -> None:
+        """Count an object that is not read."""
+        if seen.state is State.DAMAGED_BEFORE:
+            self._add_damage(needed, seen.reason, missing=False)
+            return
+        if seen.state is State.CHANGED:
+            if needed.uses[0].sha256 is None and seen.known_sha256 is None and needed.checksum is None:
+                self._add_damage(needed, f"{seen.reason}, and no SHA-256 proves its bytes", missing=False)
+                return
+            self.result.doubtful.add(needed.key, seen.reason)
+        self._age(seen)
 
-def _add_damage(result: FilesVerification, needed: _Needed, reason: str, *, missing: bool) -> None:
-    result.damaged_count += 1
-    if len(result.damaged) < SAMPLES:
-        files = tuple(use.file for use in needed.uses)
-        result.damaged.append(DamagedObject(needed.key, reason, missing, len(files), files[:_FILES_NAMED]))
+    def _age(self, seen: Seen) -> None:
+        result, age = self.result, self._now - seen.proven_at
+        result.never_read += seen.never_read
+        result.oldest_seconds = max(age, result.oldest_seconds or 0)
+        most = self._reading.max_age_seconds
+        result.over_age += most is not None and age > most
 
+    def _add_damage(self, needed: NeededObject, reason: str, *, missing: bool) -> None:
+        self.result.damaged_count += 1
+        if len(self.result.damaged) < SAMPLES:
+            files = tuple(use.file for use in needed.uses)
+            self.result.damaged.append(DamagedObject(needed.key, reason, missing, len(files), files[:_FILES_NAMED]))
 
-def _with_stored(
-    needed: Iterator[_Needed], stored: Iterator[ObjectInfo]
-) -> Iterator[tuple[_Needed, ObjectInfo | None]]:
-    found = next(stored, None)
-    for each in needed:
-        while found is not None and found.key < each.key:
-            found = next(stored, None)
-        yield each, (found if found is not None and found.key == each.key else None)
+    def _prove(self, proof: Proof) -> None:
+        if self._writer is None:
+            return
+        self._fresh.add([proof.name, proof.read_at, proof.sha256, proof.etag, proof.damaged_at])
+        if self._writes_down:
+            try:
+                self._writer.add(proof)
+            except BackupError:
+                self._writes_down = False  # what goes on failing is told at the end, with all that was found
+
+    def keep(self) -> None:
+        """Write everything that is known, from before and from now. What was found outlives that it cannot be kept."""
+        writer = self._writer
+        if writer is None or not self._choice.reads:
+            return
+        earlier_hashes = () if self._whole else self._kept.hashes()
+        try:
+            writer.finish(
+                updated_proofs(self._survey.proofs(), (Proof(*row) for row in self._fresh.rows())),
+                merged_hashes(self._survey.hashes(), earlier_hashes),
+                taken_in=self._kept.taken_in,
+                summary=self._summary(),
+            )
+            self.result.run_id = writer.run_id
+        except BackupError as error:
+            self.result.unkept = error
+        self.result.ignored = dict(self._kept.ignored)
+
+    def _summary(self) -> dict[str, object]:
+        result = self.result
+        return {
+            "started": self._now,
+            "objects": result.objects,
+            "stored_bytes": result.stored_bytes,
+            "read_objects": result.read_objects,
+            "read_bytes": result.read_bytes,
+            "damaged": result.damaged_count,
+            "over_age": result.over_age,
+            "seed": result.sample.seed if result.sample else None,
+        }
+
+    def _tell(self, *, last: bool = False) -> None:
+        if self._progress and (last or time.monotonic() - self._told >= _PROGRESS_SECONDS):
+            self._told = time.monotonic()
+            self._progress(self.result.objects, self.result.read_bytes)

@@ -25,7 +25,8 @@ class Limits:
         memory_bytes: bytes of file contents in memory, whatever form they have. A single piece of work that needs
             more runs alone.
         journal_entries: copied files after which a capture writes its journal at the latest (or 5 seconds, or
-            256 MiB); what a killed run has to copy again.
+            256 MiB), and read objects after which a verification writes down its results (or 30 seconds); what a
+            killed run has to do again.
         bytes_per_second: what a capture may take from the source, copies by the store included; None for no limit.
     """
 

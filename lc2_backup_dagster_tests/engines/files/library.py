@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
 from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, capture_files
+from lc2_backup_dagster.engines.files.choices import NoReading
 from lc2_backup_dagster.engines.files.entry import (
     STREAM,
     Bundled,
@@ -16,9 +18,11 @@ from lc2_backup_dagster.engines.files.entry import (
     Protection,
     decode_entries,
 )
+from lc2_backup_dagster.engines.files.proof_sets import known_hashes
+from lc2_backup_dagster.engines.files.proofs import with_known_hashes
 from lc2_backup_dagster.engines.files.restore import FilesRestore, restore_files
 from lc2_backup_dagster.engines.files.source import Patience
-from lc2_backup_dagster.engines.files.verify import FilesVerification, verify_files
+from lc2_backup_dagster.engines.files.verify import FilesReading, FilesVerification, verify_files
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.repository.parts import Part
@@ -95,7 +99,7 @@ class Library:
                 attempt,
                 self.repository,
                 FileSource(self.source, "library", include=include, protection_of=self.protection_of),
-                previous=self.entries(bases[0]) if bases else (),
+                previous=self.known_entries(bases[0]) if bases else (),
                 scratch=self.scratch,
                 **fields,
             )
@@ -112,18 +116,28 @@ class Library:
         with self.repository.open_stream(self.repository.manifest(backup_id), STREAM) as reader:
             yield from decode_entries(reader, name=STREAM)
 
+    def known_entries(self, backup_id: str) -> Iterator[FileEntry]:
+        """Yield the entries with what verifications found out, as captures and restores take them."""
+        with known_hashes(self.repository) as known:
+            yield from with_known_hashes(self.entries(backup_id), known)
+
     def restore(self, backup_id: str, target: ObjectStore, **options: Any) -> FilesRestore:
         return restore_files(
             self.repository,
-            lambda: self.entries(backup_id),
+            lambda: self.known_entries(backup_id),
             target,
             scratch=self.scratch,
             **{"patience": AT_ONCE, **options},
         )
 
-    def verify(self, backup_id: str, *, deep: bool = True, **options: Any) -> FilesVerification:
+    def verify(self, *backup_ids: str, deep: bool = True, **options: Any) -> FilesVerification:
+        """Verify the files of some backups; ``options`` are of ``FilesReading`` or of ``verify_files``."""
+        entries = chain.from_iterable(self.entries(each) for each in backup_ids)
+        choice = {} if deep else {"choice": lambda now: NoReading()}
+        wish = {name: options.pop(name) for name in list(options) if name in FilesReading.__dataclass_fields__}
+        reading = FilesReading(**{**choice, **wish})
         return verify_files(
-            self.repository, self.entries(backup_id), deep=deep, patience=AT_ONCE, scratch=self.scratch, **options
+            self.repository, entries, reading, **{"patience": AT_ONCE, "scratch": self.scratch, **options}
         )
 
 

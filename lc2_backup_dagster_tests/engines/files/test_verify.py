@@ -3,6 +3,7 @@ import hashlib
 import pytest
 
 from lc2_backup_dagster.engines.files.identity import object_key
+from lc2_backup_dagster.engines.files.proof_sets import known_hashes
 from lc2_backup_dagster.model.errors import AccessDenied
 from lc2_backup_dagster_tests.engines.files.library import SITE, Library, all_of_a_library, fill
 from lc2_backup_dagster_tests.fakes import MemoryStore
@@ -65,11 +66,11 @@ def test_missing_and_shortened_objects_are_found_without_reading(library: Librar
 
 
 def test_the_first_reading_of_a_server_side_copy_tells_its_hash(library: Library, backup: str) -> None:
-    hashes: dict[str, str] = {}
-
-    found = library.verify(backup, on_hash=hashes.__setitem__)
+    found = library.verify(backup, keep=True)
 
     assert found.hashed_pending == 2
+    with known_hashes(library.repository) as known:
+        hashes = {each.file: each.sha256 for each in known}
     assert hashes["public/photo.jpg"] == hashlib.sha256(all_of_a_library()["public/photo.jpg"]).hexdigest()
 
 
@@ -82,7 +83,19 @@ def test_a_repository_that_must_not_be_read_is_not_called_damaged(library: Libra
         return get(key, **options)
 
     library.store.get = refuse  # type: ignore[method-assign]
-    with pytest.raises(AccessDenied):
+    found = library.verify(backup)
+    sealed = found.objects - 2  # the copies made by the store are read by other means
+
+    assert (found.damaged_count, found.refused.count, found.read_objects) == (0, sealed, 2)
+
+
+def test_a_repository_that_refuses_everything_ends_the_verification(library: Library, backup: str) -> None:
+    def refuse(*key: str, **options: object) -> None:
+        raise AccessDenied("403")
+
+    library.repository.read_sealed = refuse  # type: ignore[method-assign]
+    library.store.open = refuse  # type: ignore[method-assign]
+    with pytest.raises(AccessDenied, match="refuses to be read: 403"):
         library.verify(backup)
 
 
