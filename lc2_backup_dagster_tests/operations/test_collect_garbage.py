@@ -72,18 +72,30 @@ def test_contents_and_folders_of_a_dead_attempt_go_once_another_has_committed(pa
     assert not [key for key in snapshot(past) if key.startswith("heartbeats/")]
 
 
-def test_nothing_of_an_attempt_that_may_be_resumed_goes_however_old_it_is(past):
+@pytest.mark.parametrize("superseded", [False, True])
+def test_nothing_of_an_attempt_that_may_be_resumed_goes_however_old_it_is(past, superseded):
     """Its contents, written down in the journal or not yet, and the journal itself are the next one's."""
     first = past.capture()
     past.change(a__1=b"x", public__new=b"y", big__one=b"z" * 10_000)
-    killed_capture(past, before="/manifest.json")
+    killed_capture(past, before="/journal/", times=2)
+    if superseded:
+        past.clock.move(minutes=2)
+        with (
+            pytest.raises(ZeroDivisionError),
+            past.repository.begin(Component.FILES, window=None, initiator=TESTER),
+        ):
+            raise ZeroDivisionError
+    dead = past.contents() - past.referenced()
+    assert len(dead) >= 2
     before = snapshot(past)
     for _ in range(3):
         pass_time(past)
         past.collect()
-        assert snapshot(past) == before
+        assert {key for key in before if not key.startswith("heartbeats/")} <= snapshot(past).keys()
 
-    second = past.capture()
+    library = past.library()
+    second = past.capture(library)
+    assert library.done.counts.resumed >= 1
     assert past.truths.keys() == {first, second}
     past.assert_every_backup_restores()
 

@@ -20,12 +20,13 @@ from lc2_backup_dagster.model.errors import (
     PurgeRefused,
 )
 from lc2_backup_dagster.model.site import BackupKind, Component
-from lc2_backup_dagster.operations.purge_files import GRACE
+from lc2_backup_dagster.operations.purge_files import GRACE, purge_backups
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.parts import put_sealed
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster_tests.builders import TESTER, a_backup, a_draft
 from lc2_backup_dagster_tests.engines.files.library import AT_ONCE, SITE, Library
+from lc2_backup_dagster_tests.engines.files.stepping import SteppingStore
 from lc2_backup_dagster_tests.fakes import DyingStore, Killed
 from lc2_backup_dagster_tests.operations.purging import RememberedLibrary
 
@@ -69,6 +70,34 @@ def test_a_held_backup(past):
         past.purge(second, first)
     tell(past, RecordType.RELEASE, backup_id=first, reason="audit 2026")
     past.purge(second, first)
+
+
+@pytest.mark.parametrize("what", ["undelete", "hold"])
+def test_what_comes_while_a_purge_is_planned_is_heard(past, what):
+    """Before every call in turn: it is refused, or was too late for a purge that the log names already."""
+    first = past.capture()
+    past.change(a__1=b"x")
+    past.capture()
+    past.expire(first)
+    heard, number, calls = 0, 0, 1
+    while number < calls:
+        here = past.copy()
+        bodies = {"undelete": {"backup_ids": [first]}, "hold": {"backup_id": first, "reason": "audit"}}
+
+        def meanwhile(current: int, call: str, key: str, *, here=here, at=number, bodies=bodies) -> None:
+            if current == at and not here.repository.log.history().purges:
+                tell(here, RecordType(what), **bodies[what])
+
+        store = SteppingStore(here.store, meanwhile)
+        try:
+            purge_backups(here.seen_through(store), [first], initiator=TESTER)
+            assert here.repository.log.history().backups.keys().isdisjoint({first})
+        except PurgeRefused:
+            heard += 1
+            assert here.contents() == past.contents()
+        here.assert_every_backup_restores(number)
+        calls, number = max(calls, len(store.calls)), number + 1
+    assert heard > 15
 
 
 def test_every_reason_is_named_at_once(past):
@@ -243,6 +272,7 @@ def test_a_folder_of_an_attempt_that_the_log_does_not_name(past):
     begin = commit - 1
     saved = {sequence: past.store.get(layout.log_key(SITE, sequence)) for sequence in (begin, commit, commit + 1)}
     past.store.delete([layout.log_key(SITE, sequence) for sequence in saved])
+    past = RememberedLibrary(past.store, past.key, past.clock)  # nobody remembers the end
     past.expire(first)
     with refused(past, LogCorrupt, f"{second}/ .*does not name.*older versions"):
         past.purge(first)
