@@ -4,7 +4,7 @@ A purge and a collection of garbage both begin here. Whatever cannot be read end
 anything (L-28).
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -64,9 +64,15 @@ class FilesReferences:
         """Say whether the log names exactly the files backups that were looked at."""
         return self.kept.keys() == {each.backup_id for each in self._counting(history)}
 
-    def nearest(self, backup: CommittedBackup) -> CommittedBackup | None:
-        """Return the backup that was looked at and was committed nearest to another one: it shares the most."""
-        return min(self.kept.values(), key=lambda each: abs(each.sequence - backup.sequence), default=None)
+    def nearest(self, backup: CommittedBackup, *, also: Sequence[CommittedBackup] = ()) -> CommittedBackup | None:
+        """Return the backup committed nearest to another one: it shares the most.
+
+        Args:
+            backup: the other one.
+            also: backups to choose from beside those that were looked at.
+        """
+        pool = (*self.kept.values(), *also)
+        return min(pool, key=lambda each: abs(each.sequence - backup.sequence), default=None)
 
     def lines_of_its_own(self, backup: CommittedBackup, other: CommittedBackup | None) -> Iterator[StoredContent]:
         """Yield what the lines name that one backup has and another has not.

@@ -199,9 +199,10 @@ def _listed(
 ) -> PurgeList:
     references.gather()
     with RowSorter(scratch, run_rows=SORTED_IN_MEMORY) as candidates:
-        for backup in files:
-            # What the nearest backup that stays has too is no candidate: most of it, most of the time.
-            for content in references.lines_of_its_own(backup, references.nearest(backup)):
+        for number, backup in enumerate(files):
+            # Most of it the nearest backup has too. If that one stays, it is no candidate; else it is one already.
+            nearest = references.nearest(backup, also=files[:number])
+            for content in references.lines_of_its_own(backup, nearest):
                 candidates.add([content.identity, content.parts])
         dead = distinct(unreferenced(candidates.rows(), references.rows.rows()))
         return repository.purge_lists.write(purge_id, (StoredContent(*row).line() for row in dead))

@@ -47,11 +47,11 @@ def test_what_goes_is_what_the_purged_name_and_nobody_else(purged, kept):
         before = lines(kept[number - 1]) if number else []
         own = lines_not_in(lines(manifest), before, name="kept")
         references += [[each.identity, each.parts] for each in contents_of(own, SITE, name="kept")]
-    nearest = lines(kept[-1]) if kept else []
+    nearest = [lines(kept[-1]) if kept else [], *map(lines, purged)]
     candidates = [
         [each.identity, each.parts]
-        for manifest in purged
-        for each in contents_of(lines_not_in(lines(manifest), nearest, name="purged"), SITE, name="purged")
+        for manifest, other in zip(purged, nearest, strict=False)
+        for each in contents_of(lines_not_in(lines(manifest), other, name="purged"), SITE, name="purged")
     ]
 
     found = [StoredContent(*row) for row in distinct(unreferenced(sorted(candidates), sorted(references)))]
