@@ -31,6 +31,7 @@
     │   ├── TargetUnreachable     a recovery target lies outside what can be restored, or was not reached
     │   ├── FilesUnverified       stored files that must be read back were not: nothing proves that they are whole
     │   ├── SlotLost              the server has discarded WAL that was not archived yet
+    │   ├── PurgeRefused          a purge would take what is still needed
     │   └── Fenced                this attempt was superseded; its commit is refused
     └── IntegrityError            alarm; never fall back to something else
         ├── PartCorrupt           a stored object does not have the bytes its manifest promises
@@ -188,6 +189,10 @@ class FilesUnverified(PermanentError):
 
 class SlotLost(PermanentError):
     """The server has discarded WAL that was not archived yet; point-in-time recovery has a gap from there."""
+
+
+class PurgeRefused(PermanentError):
+    """A purge would take what is held, not expired, or needed by something that stays; nothing was purged."""
 
 
 class Fenced(PermanentError):

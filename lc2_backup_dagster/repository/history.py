@@ -6,6 +6,7 @@ from typing import Any
 
 from lc2_backup_dagster.model.errors import LogCorrupt
 from lc2_backup_dagster.model.site import BackupKind, Component
+from lc2_backup_dagster.repository.purge_lists import PurgeList
 from lc2_backup_dagster.repository.record import Initiator, Record, RecordType
 
 
@@ -67,11 +68,36 @@ class CommittedBackup:
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
-    """An attempt that ended without a commit, since the component's last commit."""
+    """An attempt that ended without a commit, since the component's last commit.
+
+    Attributes:
+        attempt_id: its id.
+        component: what it captured.
+        reason: why it ended.
+        sequence: of its ``begin``.
+    """
 
     attempt_id: str
     component: Component
     reason: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """A purge that the log names: from its record on the backups are gone, whether their objects are or not.
+
+    Attributes:
+        sequence: of its record.
+        backups: id → component of the backups.
+        listed: the file contents that go with them, or None in a purge that wrote no list.
+        purge_id: names its folder; None in a purge of a writer that did not make one.
+    """
+
+    sequence: int
+    backups: dict[str, Component]
+    listed: PurgeList | None
+    purge_id: str | None
 
 
 @dataclass(slots=True)
@@ -85,6 +111,7 @@ class History:
         ended: attempts that left work behind which a later one may resume, oldest first.
         backups: backup id → backup, in commit order, purged ones left out.
         ended_by: attempt id → why it is no longer running, for messages to zombies.
+        purges: what was purged, in order.
     """
 
     sequence: int = 0
@@ -93,6 +120,7 @@ class History:
     ended: list[EndedAttempt] = field(default_factory=list[EndedAttempt])
     backups: dict[str, CommittedBackup] = field(default_factory=dict[str, CommittedBackup])
     ended_by: dict[str, str] = field(default_factory=dict[str, str])
+    purges: list[Purge] = field(default_factory=list[Purge])
 
     def holder(self, component: Component) -> RunningAttempt | None:
         """Return the attempt that holds a component, or None."""
@@ -109,6 +137,10 @@ class History:
             for each in self.backups.values()
             if each.expired_at is None and (component is None or each.component is component)
         ]
+
+    def names(self, attempt_id: str) -> bool:
+        """Say whether the log knows an attempt, whatever became of it."""
+        return attempt_id in self.running or attempt_id in self.ended_by
 
     def apply(self, records: Iterable[Record]) -> None:
         """Fold further records.
@@ -168,7 +200,7 @@ def _abort(history: History, record: Record) -> None:
 
 def _end(history: History, attempt_id: str, reason: str) -> None:
     attempt = history.running.pop(attempt_id)
-    history.ended.append(EndedAttempt(attempt_id, attempt.component, reason))
+    history.ended.append(EndedAttempt(attempt_id, attempt.component, reason, attempt.sequence))
     history.ended_by[attempt_id] = reason
 
 
@@ -194,8 +226,11 @@ def _undelete(history: History, record: Record) -> None:
 
 
 def _purge(history: History, record: Record) -> None:
-    for backup_id in record.body["backup_ids"]:
-        del history.backups[backup_id]
+    body = record.body
+    gone = {backup_id: history.backups.pop(backup_id).component for backup_id in body["backup_ids"]}
+    contents = body.get("contents")
+    listed = PurgeList.from_body(body["purge_id"], contents) if contents is not None else None
+    history.purges.append(Purge(record.sequence, gone, listed, body.get("purge_id")))
 
 
 def _nothing(history: History, record: Record) -> None:

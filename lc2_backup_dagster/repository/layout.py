@@ -49,12 +49,32 @@ def keys_prefix(site: SiteId) -> str:
     return f"keys/{site}/"
 
 
+def heartbeats_prefix(site: SiteId) -> str:
+    """Return the folder of a site's heartbeats, one folder for each attempt below it."""
+    return f"heartbeats/{site}/"
+
+
 def heartbeat_key(site: SiteId, attempt_id: str) -> str:
     """Return the key of an attempt's heartbeat, one of the few objects that are overwritten.
 
     Below the site, so that a project's role needs to write below its own prefixes only (R-27).
     """
-    return f"heartbeats/{site}/{attempt_id}/beat.json"
+    return f"{heartbeats_prefix(site)}{attempt_id}/beat.json"
+
+
+def purges_prefix(site: SiteId) -> str:
+    """Return the folder of what a site's purges wrote down, one folder for each below it."""
+    return f"purges/{site}/"
+
+
+def purge_prefix(site: SiteId, purge_id: str) -> str:
+    """Return the folder of one purge."""
+    return f"{purges_prefix(site)}{purge_id}/"
+
+
+def purge_finished_key(site: SiteId, purge_id: str) -> str:
+    """Return the key of the object that says that a purge has deleted everything it listed."""
+    return f"{purge_prefix(site, purge_id)}finished.json"
 
 
 def verified_prefix(site: SiteId) -> str:

@@ -20,6 +20,7 @@ from lc2_backup_dagster.repository.log import CommitLog
 from lc2_backup_dagster.repository.manifest import Manifest, decode_manifest
 from lc2_backup_dagster.repository.marker import open_marker
 from lc2_backup_dagster.repository.parts import DEFAULT_OPTIONS, Part, WriteOptions
+from lc2_backup_dagster.repository.purge_lists import PurgeLists
 from lc2_backup_dagster.repository.reading import StoredStream, StreamReader, read_sealed
 from lc2_backup_dagster.repository.record import Initiator, Record, RecordType
 from lc2_backup_dagster.repository.wal.archive import WalArchive, first_names
@@ -93,8 +94,15 @@ class SiteRepository:
             RecoveryPointNotFound: the log names no such backup.
             ManifestCorrupt: gone, or other bytes than the log promises.
         """
-        backup = self.backup(backup_id)
-        key = layout.manifest_key(self.site, backup.component, backup_id)
+        return self.manifest_of(self.backup(backup_id))
+
+    def manifest_of(self, backup: CommittedBackup) -> Manifest:
+        """Read the manifest of a backup that the log names, expired or not, and prove it against the log.
+
+        Raises:
+            ManifestCorrupt: gone, or other bytes than the log promises.
+        """
+        key = layout.manifest_key(self.site, backup.component, backup.backup_id)
         try:
             data = self.store.get(key)
         except ObjectNotFound as error:
@@ -129,6 +137,11 @@ class SiteRepository:
     def read_sealed(self, key: str, part: Part, *, key_id: str | None) -> bytes:
         """Fetch, prove and open one object written with ``Attempt.put_sealed``."""
         return read_sealed(self.store, self.sealer, key, part, key_id=key_id)
+
+    @property
+    def purge_lists(self) -> PurgeLists:
+        """What purges of the site wrote down."""
+        return PurgeLists(self.store, self.sealer, self.site)
 
     def wal(self, system_identifier: str) -> WalArchive:
         """Return the archived WAL of one database system of the site; it may be empty."""

@@ -371,6 +371,17 @@ def test_single_keys_that_could_not_be_deleted_are_tried_again_and_then_named(mo
         store.delete(["a", "b"])
 
 
+def test_an_error_names_the_keys_of_the_batch_that_stayed():
+    locked = "<Error><Key>{}</Key><Code>AccessDenied</Code><Message>locked</Message></Error>"
+    body = f"<DeleteResult>{locked.format('b')}{locked.format('d')}</DeleteResult>"
+    with (
+        serving(lambda _: Answer(200, body.encode())) as (store, _),
+        pytest.raises(AccessDenied, match=r"delete_objects 'b'.*2 of 4 keys") as told,
+    ):
+        store.delete(["a", "b", "c", "d"])
+    assert told.value.attributes["refused"] == ["b", "d"]
+
+
 def test_older_stores_get_the_digest_that_they_want():
     with serving(lambda _: Answer(200, b"<DeleteResult></DeleteResult>")) as (store, server):
         store.delete(["a"])

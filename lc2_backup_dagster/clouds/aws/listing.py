@@ -97,7 +97,8 @@ def delete_objects(bucket: S3Bucket, keys: Iterable[str]) -> None:
     """Delete objects in batches; absent ones are no error, any other failure of a single key is.
 
     Raises:
-        BackupError: of the kind of the first failure, with how many keys failed.
+        BackupError: of the kind of the first failure, with how many keys failed, and which in ``refused``; all others
+            of its batch are deleted.
     """
     remaining = iter(keys)
     while batch := list(islice(remaining, PAGE)):
@@ -131,7 +132,7 @@ def _delete_batch(bucket: S3Bucket, keys: Sequence[str], *, last: bool) -> list[
         raise type(first)(
             f"{first.message} ({len(failed)} of {len(keys)} keys of this batch were not deleted)",
             hint=first.hint,
-            **first.attributes,
+            **{**first.attributes, "refused": [key for key, _ in failed]},
         )
     return [key for key, _ in failed]
 
