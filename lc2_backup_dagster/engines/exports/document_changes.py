@@ -16,9 +16,10 @@ from lc2_backup_dagster.engines.exports.redaction import redacted_lines
 from lc2_backup_dagster.engines.exports.yaml_document import yaml_tree
 
 MAX_LINES = 20_000
-"""Longest text that is compared line by line; the time that takes grows with the square of its length."""
+"""Lines of both texts up to which they are compared line by line."""
 MAX_LINE_CHARACTERS = 500
 _CONTEXT_LINES = 3
+_EXACT_LINES = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def _unified(olds: list[str], news: list[str]) -> Iterator[str]:
     """
     # Whether a line holds a secret depends on those around it, so whole texts are redacted.
     old_shown, new_shown = ([_clipped(line) for line in redacted_lines(lines)] for lines in (olds, news))
-    for group in SequenceMatcher(None, olds, news, autojunk=False).get_grouped_opcodes(_CONTEXT_LINES):
+    # Lines that come again and again are looked at as well, as long as that takes no time.
+    exact = len(olds) + len(news) <= _EXACT_LINES
+    for group in SequenceMatcher(None, olds, news, autojunk=not exact).get_grouped_opcodes(_CONTEXT_LINES):
         (_, old_from, _, new_from, _), (_, _, old_to, _, new_to) = group[0], group[-1]
         yield f"@@ -{old_from + 1},{old_to - old_from} +{new_from + 1},{new_to - new_from} @@"
         for tag, one, other, one_new, other_new in group:

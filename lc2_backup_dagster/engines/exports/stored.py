@@ -1,6 +1,5 @@
 """A stored export, read back: its index, one document, or all of them; every document is proven by its hash."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -8,9 +7,9 @@ from lc2_backup_dagster.engines.exports.comparing import ExportChange, diff_expo
 from lc2_backup_dagster.engines.exports.document import Document
 from lc2_backup_dagster.engines.exports.document_changes import DocumentChanges, document_changes
 from lc2_backup_dagster.engines.exports.index import INDEX_STREAM, TAR_STREAM, IndexEntry, Readable, read_index
+from lc2_backup_dagster.engines.exports.stored_parts import StoredParts, proven
 from lc2_backup_dagster.model.errors import ExportCorrupt, RecoveryPointNotFound
 from lc2_backup_dagster.repository.manifest import Manifest
-from lc2_backup_dagster.repository.ranges import read_range
 from lc2_backup_dagster.repository.site import SiteRepository
 
 _CHUNK_BYTES = 1 << 20
@@ -61,13 +60,7 @@ class StoredExport:
         Raises:
             ExportCorrupt: it is not what the index promises.
         """
-        try:
-            pieces = list(
-                read_range(self.repository, self.manifest, TAR_STREAM, offset=entry.offset, size=entry.size_bytes)
-            )
-        except ValueError as error:
-            raise ExportCorrupt(f"{entry.path} of export {self.name} lies outside of its tar") from error
-        return _proven(b"".join(pieces), entry, self.name)
+        return StoredParts(self.repository, self.manifest, TAR_STREAM).document(entry)
 
     def documents(self, wanted: Callable[[str], bool] | None = None) -> Iterator[Document]:
         """Yield documents, ascending by path, reading the tar once from front to back.
@@ -83,7 +76,7 @@ class StoredExport:
             for entry in self.entries():
                 if wanted is None or wanted(entry.path):
                     tar.skip_to(entry.offset)
-                    yield Document(entry.path, _proven(tar.read(entry.size_bytes), entry, self.name))
+                    yield Document(entry.path, proven(tar.read(entry.size_bytes), entry, self.name))
 
     def changes_since(self, older: "StoredExport") -> Iterator[ExportChange]:
         """Yield what differs from an older export, from the two indexes alone."""
@@ -91,9 +84,10 @@ class StoredExport:
 
     def document_changes_since(self, older: "StoredExport") -> Iterator[DocumentChanges]:
         """Yield what differs from an older export, with the keys or lines that differ; reads what changed only."""
+        olds, news = (StoredParts(each.repository, each.manifest, TAR_STREAM) for each in (older, self))
         for change in self.changes_since(older):
-            old = older.read(change.old) if change.old is not None else None
-            new = self.read(change.new) if change.new is not None else None
+            old = olds.document(change.old) if change.old is not None else None
+            new = news.document(change.new) if change.new is not None else None
             yield document_changes(change.path, old, new)
 
 
@@ -123,9 +117,3 @@ class _Forward:
             raise ExportCorrupt(f"the tar of export {self._name} ends at byte {self._position}, before its index does")
         self._position += len(piece)
         return piece
-
-
-def _proven(content: bytes, entry: IndexEntry, name: str) -> bytes:
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise ExportCorrupt(f"{entry.path} of export {name} is not what its index promises")
-    return content

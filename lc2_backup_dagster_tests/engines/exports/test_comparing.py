@@ -64,3 +64,20 @@ def test_changed_documents_are_compared_by_their_keys(export):
     second = export({"a.json": b'{"x": 2}', "b": b"same"})
     [changes] = second.document_changes_since(first)
     assert list(changes.text()) == ["~ a.json", "    ~ x: 1 → 2"]
+
+
+def test_a_part_is_fetched_once_for_all_the_documents_it_holds(export, store):
+    first = export({f"{number:03}": b"old" * 300 for number in range(300)})
+    second = export({f"{number:03}": b"new" * 300 for number in range(300)})
+    fetched: list[str] = []
+    get = store.get
+    store.get = lambda key, **options: fetched.append(key) or get(key, **options)
+    assert len(list(second.document_changes_since(first))) == 300
+    parts = [key for key in fetched if "/export.tar/" in key]
+    assert len(parts) == len(set(parts)) > 4
+
+
+def test_a_document_over_several_parts_is_put_together(export):
+    content = bytes(range(256)) * 1000
+    stored = export({"a": b"before", "b": content, "c": b"after"})
+    assert [stored.read(entry) for entry in stored.entries()] == [b"before", content, b"after"]
