@@ -4,6 +4,7 @@
     ├── TransientError            try again, nothing is broken
     │   ├── StoreUnavailable      the object store timed out, throttled or answered 5xx
     │   ├── ServerUnavailable     PostgreSQL cannot be reached right now
+    │   ├── ServiceUnavailable    an application's API timed out, throttled or answered 5xx
     │   ├── ComponentBusy         another attempt holds the component
     │   └── CatalogUnavailable    the catalog database cannot be reached (never blocks a backup)
     ├── PermanentError            a person acts
@@ -32,6 +33,11 @@
     │   ├── FilesUnverified       stored files that must be read back were not: nothing proves that they are whole
     │   ├── SlotLost              the server has discarded WAL that was not archived yet
     │   ├── PurgeRefused          a purge would take what is still needed
+    │   ├── RequestRefused        an application's API refused what was asked of it
+    │   ├── AnswerInvalid         an application's API answered what its contract excludes
+    │   ├── ResourceConflict      a resource was changed by somebody else since it was read
+    │   ├── ExportFailed          an application could not make its export, or not in time
+    │   ├── ExportInvalid         an export lacks documents, or holds one that cannot be kept
     │   └── Fenced                this attempt was superseded; its commit is refused
     └── IntegrityError            alarm; never fall back to something else
         ├── PartCorrupt           a stored object does not have the bytes its manifest promises
@@ -39,6 +45,8 @@
         ├── ManifestCorrupt       a manifest is unreadable or not the one its log record names
         ├── ChainBroken           an ancestor of an incremental, or WAL in the middle of a range, is gone
         ├── WalDiverged           a WAL segment is archived already with other content
+        ├── ExportCorrupt         an export's documents are not those of its index
+        ├── ResourceWentBack      an API gave an older version of a resource than before
         ├── LogCorrupt            the commit log has a gap, a broken hash chain or a forged record
         └── FormatNotSupported    the repository was written by a newer format
 
@@ -81,6 +89,10 @@ class StoreUnavailable(TransientError):
 
 class ServerUnavailable(TransientError):
     """PostgreSQL cannot be reached right now."""
+
+
+class ServiceUnavailable(TransientError):
+    """An application's API timed out, throttled or answered 5xx, for longer than we wait. Never taken for absence."""
 
 
 class ComponentBusy(TransientError):
@@ -195,6 +207,26 @@ class PurgeRefused(PermanentError):
     """A purge would take what is held, not expired, or needed by something that stays; nothing was purged."""
 
 
+class RequestRefused(PermanentError):
+    """An application's API refused what was asked of it (400 and the like); the message holds its reason."""
+
+
+class AnswerInvalid(PermanentError):
+    """An application's API answered what its contract excludes: wrong JSON, half a page, a truncated archive."""
+
+
+class ResourceConflict(PermanentError):
+    """A resource was changed by somebody else since it was read; nothing was overwritten."""
+
+
+class ExportFailed(PermanentError):
+    """An application could not make its export, or not within the time it was given."""
+
+
+class ExportInvalid(PermanentError):
+    """An export lacks documents, or holds one that is too large, does not parse or has no usable path."""
+
+
 class Fenced(PermanentError):
     """This attempt was superseded or ended; its commit is refused (L-3)."""
 
@@ -221,6 +253,14 @@ class ChainBroken(IntegrityError):
 
 class WalDiverged(IntegrityError):
     """A WAL segment is archived already with other content: two servers, or two histories, use one name."""
+
+
+class ExportCorrupt(IntegrityError):
+    """An export's documents are not those of its index."""
+
+
+class ResourceWentBack(IntegrityError):
+    """An application's API gave an older version of a resource than it had given before."""
 
 
 class LogCorrupt(IntegrityError):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -39,6 +40,7 @@ from lc2_backup_dagster.repository.site import SiteRepository, open_site_reposit
 from lc2_backup_dagster.sites.cron import longest_pause_days
 from lc2_backup_dagster.sites.schema import Destination, SiteDefinition
 from lc2_backup_dagster.sites.selection import ProtectionRules, bucket_of, file_selection, in_bucket, source_id
+from lc2_backup_dagster.sites.values import NO_QUERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
     _check_environment(definition, environment)
     share_one_heap()
     site_id = definition.site_id
-    application = definition.application_kind
+    application = _application(definition)
     destination = _below(
         open_store(definition.destination.store, environment=environment), definition.destination.prefix
     )
@@ -177,6 +179,14 @@ def _check_environment(definition: SiteDefinition, environment: Mapping[str, str
             site=str(definition.site_id),
             variables=tuple(needed.variable for needed in missing),
         )
+
+
+def _application(definition: SiteDefinition) -> Application:
+    application, query = definition.application_kind, definition.database.file_reference_sql
+    if query is None:
+        return application
+    # Every application is a frozen dataclass, which the protocol cannot say.
+    return replace(cast(Any, application), file_reference_sql=None if query == NO_QUERY else query)
 
 
 def _below(store: ObjectStore, prefix: str) -> ObjectStore:

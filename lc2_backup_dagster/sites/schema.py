@@ -25,6 +25,7 @@ from lc2_backup_dagster.sites.values import (
     Port,
     Positive,
     Prefix,
+    Query,
     Strict,
     Tags,
     Text,
@@ -171,6 +172,11 @@ class Database(Strict):
         default=None,
         description="Tables (patterns of `pg_dump --exclude-table-data`) whose rows dumps leave out. Given, the list "
         "replaces the application's own (Liferay: none).",
+    )
+    file_reference_sql: Query | None = Field(
+        default=None,
+        description="Query for the rows that name files, with the columns `key`, `row_id` and `size_bytes`, ordered by "
+        '`key COLLATE "C"` and `row_id`; `none` where no row names one. Given, it replaces the application\'s own.',
     )
     dump_jobs: Annotated[Positive, Field(le=64)] = Field(
         default=1,

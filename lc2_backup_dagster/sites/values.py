@@ -14,6 +14,7 @@ from lc2_backup_dagster.model.site import NAME
 from lc2_backup_dagster.sites.cron import CRON_ALLOWED, CronRefused, check_cron, is_time_zone, nearest_time_zones
 
 NAME_ALLOWED = "1 to 63 lower-case letters, digits, '-' and '_', beginning and ending with a letter or digit"
+NO_QUERY = "none"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _OWNER = re.compile(r"team:[^\s:]+|[^\s@:]+@[^\s@:]+\.[^\s@:]+")
 _TAG_KEY = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
@@ -118,6 +119,14 @@ def _check_text(text: str) -> str:
     return text
 
 
+def _check_query(text: str) -> str:
+    if text != NO_QUERY and not re.match(r"\s*(?:select|with)\b", text, re.IGNORECASE):
+        refuse("is no query", allowed=f"one SELECT, or {NO_QUERY}")
+    if "\0" in text:
+        refuse("has control characters", allowed="one SELECT")
+    return text
+
+
 def _refuse_bool(given: Any) -> Any:
     if isinstance(given, bool):
         refuse("is not a number", allowed="a port from 1 to 65535")
@@ -125,6 +134,7 @@ def _refuse_bool(given: Any) -> Any:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
+Query = Annotated[str, AfterValidator(_check_query)]
 Text = Annotated[str, AfterValidator(_check_text)]
 Variable = Annotated[str, AfterValidator(_check_variable)]
 AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]

@@ -15,5 +15,5 @@ def test_every_application_implements_the_port(application):
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigurationError, match="'lotus' is not an application.*one of liferay"):
+    with pytest.raises(ConfigurationError, match="'lotus' is not an application.*one of bloomreach, liferay"):
         application_of("lotus")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lc2_backup_dagster.applications.registry import application_of
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.engines.files.sampling import SampleAim, SampleUnit
 from lc2_backup_dagster.model.errors import ConfigurationError
@@ -108,6 +109,17 @@ def test_excludes_of_a_file_replace_those_of_the_application():
     ]  # fmt: skip
     assert "1/0/adaptive/3" in selected(SITE.replace("GeneratedFiles: true", "GeneratedFiles: false"))
     assert selected(SITE.replace("include: []", "include: ['1/2/*']")) == ["1/2/3/1.0", "1/2/thumbnails/3"]
+
+
+def test_the_query_of_a_file_replaces_that_of_the_application():
+    def query(told: str) -> str | None:
+        text = SITE.replace("  dumpExcludeTableData:", f"{told}  dumpExcludeTableData:")
+        return open_site(definition_of(text), environment=ENVIRONMENT).application.file_reference_sql
+
+    assert query("") == application_of("liferay").file_reference_sql
+    assert query("  fileReferenceSql: none\n") is None
+    told = "  fileReferenceSql: |\n    SELECT key, id AS row_id,\n           NULL::bigint AS size_bytes FROM media\n"
+    assert (query(told) or "").startswith("SELECT key, id AS row_id,\n")
 
 
 def test_a_source_keeps_its_name_when_its_server_moves():

@@ -29,6 +29,7 @@ def test_a_wrong_cron_names_file_line_field_value_and_what_is_allowed():
         ("database:\n", "databas:\n", "database", "is missing: The application's PostgreSQL database."),
         ("database:\n", "databas:\n", "databas", "did you mean database?"),
         ("kind: Site", "kind: Sight", "kind", "'Sight' is not allowed here; allowed: Site"),
+        ("  port: 5432", "  fileReferenceSql: brx", "database.fileReferenceSql", "is no query; allowed: one SELECT"),
         ("v1alpha1", "v9", "apiVersion", "allowed: backup.lc2.io/v1alpha1"),
         ("application: liferay", "application: lotus", "application", "'lotus' is not an application"),
         ("project: retail", "project: Retail", "project", "lower-case letters"),

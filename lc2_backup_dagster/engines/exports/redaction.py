@@ -1,0 +1,71 @@
+"""What must not be shown when documents are compared: values of keys that look secret, and secrets inside of values.
+
+A backup keeps them, encrypted; a diff goes into logs, terminals and the UI. When in doubt it is hidden: that a secret
+changed is seen all the same.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+HIDDEN = "‹hidden›"
+
+_SENSITIVE_WORDS = (
+    r"pass(?:word|wd|phrase|code)?|pwd|secret|token|credentials?|api[-_.]?key|access[-_.]?key|private[-_.]?key|"
+    r"encryption[-_.]?key|signing[-_.]?key|license[-_.]?key|salt|authorization|cookie|connection[-_.]?string|dsn|"
+    r"bearer|signature"
+)
+# A word of its own within the name: `apiToken`, `hash_salt`, `jdbc.default.password`; not `compass` or `saltwater`.
+_WORD_START = r"(?:^|(?<=[^A-Za-z])|(?<=[a-z])(?=[A-Z]))"
+_WORD_END = r"(?=$|[^a-z])"
+_SECRET_NAME = re.compile(rf"{_WORD_START}(?i:{_SENSITIVE_WORDS})s?{_WORD_END}")
+_ASSIGNMENT = re.compile(
+    r"""^(?P<before>\s*(?:-\s+|export\s+)?["']?(?P<name>[\w.\-\[\]/:]{1,200}?)["']?\s*[:=]\s*)(?P<value>\S.*)$"""
+)
+_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|SECRET)[A-Z0-9 ]*-----")
+_PEM_END = re.compile(r"-----END ")
+_INSIDE = (
+    re.compile(r"(?<=://)[^/\s@\"']+(?=@)"),  # user and password in an address
+    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),  # a JSON web token
+    re.compile(r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),  # an access key of AWS
+    re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----.*", re.DOTALL),
+    re.compile(r"(?i)(?<=\bbearer )[\w.~+/=-]{8,}"),
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a key's value should be hidden."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def redacted(text: str) -> str:
+    """Return a value without the secrets that show by their form."""
+    for pattern in _INSIDE:
+        text = pattern.sub(HIDDEN, text)
+    return text
+
+
+def redacted_lines(lines: Sequence[str]) -> Iterator[str]:
+    """Yield lines of a text of any kind without secrets: values behind a secret name, and keys in armour.
+
+    A value that goes on behind a line that ends with a backslash (Java properties) is hidden to its end.
+    """
+    in_key = continued = False
+    for line in lines:
+        if in_key:
+            in_key = _PEM_END.search(line) is None
+            yield HIDDEN
+            continue
+        if continued:
+            continued = line.endswith("\\")
+            yield HIDDEN
+            continue
+        if _PEM_BEGIN.search(line):
+            in_key = _PEM_END.search(line) is None
+            yield HIDDEN
+            continue
+        match = _ASSIGNMENT.match(line)
+        if match and is_secret_name(match["name"]):
+            continued = line.endswith("\\")
+            yield f"{match['before']}{HIDDEN}"
+        else:
+            yield redacted(line)
