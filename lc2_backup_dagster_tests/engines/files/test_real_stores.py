@@ -11,6 +11,7 @@ from lc2_backup_dagster.clouds.aws.store import S3Store
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.files.choices import OldestFirst
 from lc2_backup_dagster.engines.files.entry import Copied
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.model.errors import AccessDenied, KeyNotRepresentable
@@ -59,6 +60,25 @@ def test_a_library_is_captured_changed_captured_verified_and_restored(make: Make
     assert library.verify(backup).damaged_count == 0
     library.restore(backup, target)
     assert facts_of(target) == facts_of(source)
+
+
+@pytest.mark.usefixtures("small_sizes")
+def test_results_of_verifications_are_kept_in_the_store_and_used(make: Make, key: KeyFile, tmp_path: Path) -> None:
+    source, store = make(), make()
+    fill(source, all_of_a_library())
+    library = Library(source, store, key=key, clock=SetClock(), protection_of=store_below_public, scratch=tmp_path)
+    first = library.capture()
+    due = {"keep": True, "choice": lambda now: OldestFirst(due_before=now - 86400)}
+
+    read = library.verify(first, **due, limits=Limits(journal_entries=5))
+    again = library.verify(first, **due)
+    second = library.capture()
+
+    assert (read.read_objects, read.hashed_pending, read.unkept) == (read.objects, 2, None)
+    assert (again.read_objects, again.never_read, again.damaged_count, again.ignored) == (0, 0, 0, {})
+    assert library.done.counts.sha256_pending == 0
+    assert library.verify(first, second, **due, whole=lambda: True).damaged_count == 0
+    assert len({found.key.split("/")[3] for found in store.list("verified/")}) == 3
 
 
 def test_an_unreadable_file_of_a_directory_makes_the_backup_partial(key: KeyFile, tmp_path: Path) -> None:
