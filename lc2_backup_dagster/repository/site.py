@@ -93,8 +93,15 @@ class SiteRepository:
             RecoveryPointNotFound: the log names no such backup.
             ManifestCorrupt: gone, or other bytes than the log promises.
         """
-        backup = self.backup(backup_id)
-        key = layout.manifest_key(self.site, backup.component, backup_id)
+        return self.manifest_of(self.backup(backup_id))
+
+    def manifest_of(self, backup: CommittedBackup) -> Manifest:
+        """Read the manifest of a backup that the log was just asked for, and prove it against the log.
+
+        Raises:
+            ManifestCorrupt: gone, or other bytes than the log promises.
+        """
+        key = layout.manifest_key(self.site, backup.component, backup.backup_id)
         try:
             data = self.store.get(key)
         except ObjectNotFound as error:
