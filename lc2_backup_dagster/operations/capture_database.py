@@ -8,7 +8,7 @@ from typing import Any
 
 from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM
 from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
-from lc2_backup_dagster.engines.postgres.preflight import check_server
+from lc2_backup_dagster.engines.postgres.preflight import check_connected
 from lc2_backup_dagster.engines.postgres.wal_position import wal_position
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import IncrementRefused, WindowNotRestorable
@@ -102,8 +102,9 @@ def capture_database(
 def choose(context: SiteContext, repository: SiteRepository, earlier: Sequence[CommittedBackup]) -> Choice:
     """Look at server, history and archive, and choose how the database is captured now."""
     access = context.database
-    facts = check_server(access.replication, None, physical=True, dump=False)
-    position = wal_position(access.replication)
+    with access.replication.connect() as connection:
+        facts = check_connected(connection, access.replication, None, physical=True, dump=False)
+        position = wal_position(access.replication, connection)
     server = ServerState(
         facts=facts,
         system_identifier=position.system_identifier,
@@ -164,6 +165,7 @@ def _copy(request: _Request, server: ServerState, strategy: Strategy) -> Capture
     ):
         base = capture_base_backup(
             access.replication,
+            facts=server.facts,
             parent_manifest=_fetch_manifest(frame.repository, parent, scratch) if parent else None,
             write=frame.writer(attempt),
             scratch=scratch,

@@ -4,7 +4,9 @@ Asked by listing and by reading manifests, not by reading data: so it can be ask
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from lc2_backup_dagster.model.errors import ChainBroken, IntegrityError
 from lc2_backup_dagster.model.lsn import Lsn
@@ -15,6 +17,8 @@ from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.site import SiteRepository
+
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +69,31 @@ def look_at_chain(repository: SiteRepository, backup: CommittedBackup) -> ChainS
 
 
 def look_at_members(repository: SiteRepository, chain: Chain) -> ChainState:
-    """Look for every object of each member of a chain."""
-    losses: list[ChainLoss] = []
-    objects = segments = 0
-    for member in chain.members:
+    """Look for every object of each member of a chain, several members at once."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="look") as pool:
+        looked = list(pool.map(partial(_look_at, repository), chain.members))
+    losses = tuple(loss for each in looked for loss in each.losses)
+    return ChainState(
+        chain.members, sum(each.objects for each in looked), sum(each.segments for each in looked), losses
+    )
+
+
+def _look_at(repository: SiteRepository, member: CommittedBackup) -> ChainState:
+    try:
+        manifest = repository.manifest_of(member)
+    except IntegrityError as error:
+        key = layout.manifest_key(repository.site, member.component, member.backup_id)
+        return ChainState((member,), 0, 0, (ChainLoss(member.backup_id, key, error.message),))
+    losses = list(_lost_parts(repository, manifest))
+    segments = 0
+    if member.kind is BackupKind.WAL:
+        segments = manifest.details["wal"]["segments"]
         try:
-            manifest = repository.manifest(member.backup_id)
-        except IntegrityError as error:
-            key = layout.manifest_key(repository.site, member.component, member.backup_id)
-            losses.append(ChainLoss(member.backup_id, key, error.message))
-            continue
-        objects += 1 + sum(len(stream.parts) for stream in manifest.all_streams())
-        losses += _lost_parts(repository, manifest)
-        if member.kind is BackupKind.WAL:
-            segments += manifest.details["wal"]["segments"]
-            try:
-                losses += lost_wal(manifest, *promised_wal(repository, manifest))
-            except ChainBroken as error:
-                losses.append(no_way(manifest, error))
-    return ChainState(chain.members, objects, segments, tuple(losses))
+            losses += lost_wal(manifest, *promised_wal(repository, manifest))
+        except ChainBroken as error:
+            losses.append(no_way(manifest, error))
+    objects = 1 + sum(len(stream.parts) for stream in manifest.all_streams())
+    return ChainState((member,), objects, segments, tuple(losses))
 
 
 def promised_wal(repository: SiteRepository, manifest: Manifest) -> tuple[Lsn, WalCoverage]:

@@ -1,6 +1,7 @@
 """The backups of a chain as the engine restores them, proven to stand on each other before a byte is fetched."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from lc2_backup_dagster.engines.postgres.backup_label import BackupLabel, parse_label
 from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, TAR_STREAM, archive_stream
@@ -11,6 +12,8 @@ from lc2_backup_dagster.operations.chains import Chain
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.site import SiteRepository
 
+_AT_ONCE = 4
+
 
 def manifests_of(repository: SiteRepository, chain: Chain) -> list[Manifest]:
     """Read the manifests of a chain and prove that each backup stands on the one before it.
@@ -20,7 +23,8 @@ def manifests_of(repository: SiteRepository, chain: Chain) -> list[Manifest]:
         ConfigurationError: its pages have another size than is supported.
         ManifestCorrupt: one is gone or damaged.
     """
-    manifests = [repository.manifest(each.backup_id) for each in chain.members]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="manifests") as pool:
+        manifests = list(pool.map(repository.manifest_of, chain.members))
     parent: tuple[Manifest, BackupLabel] | None = None
     for manifest in manifests:
         label = parse_label(manifest.details["backup_label"])

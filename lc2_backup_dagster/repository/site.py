@@ -97,7 +97,7 @@ class SiteRepository:
         return self.manifest_of(self.backup(backup_id))
 
     def manifest_of(self, backup: CommittedBackup) -> Manifest:
-        """Read the manifest of a backup that the log names, expired or not, and prove it against the log.
+        """Read the manifest of a backup that the log was just asked for, expired or not, and prove it against the log.
 
         Raises:
             ManifestCorrupt: gone, or other bytes than the log promises.

@@ -86,6 +86,7 @@ class BaseBackup:
 def capture_base_backup(
     server: Server,
     *,
+    facts: ServerFacts | None = None,
     parent_manifest: Path | None = None,
     write: WriteStream,
     scratch: Path,
@@ -95,6 +96,7 @@ def capture_base_backup(
 
     Args:
         server: any database of the cluster, as a role with REPLICATION.
+        facts: what ``check_server`` has said just now, or None to ask it first.
         parent_manifest: ``backup_manifest`` of the parent, for an increment; None for a full backup.
         write: consumes one stream to its end; called for each archive while the server sends it, then for
             ``backup_manifest`` and for each index.
@@ -111,7 +113,7 @@ def capture_base_backup(
         ServerUnavailable: a connection was lost, or none is free.
         PermanentError: what ``check_server`` found.
     """
-    facts = check_server(server, None, physical=True, dump=False)
+    facts = facts or check_server(server, None, physical=True, dump=False)
     parent = None if parent_manifest is None else _parent(parent_manifest, facts, server)
     check_scratch(scratch, parent_manifest=parent_manifest)
     total_unknown = facts.cluster_bytes is None and parent is None

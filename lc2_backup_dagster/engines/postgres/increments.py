@@ -8,7 +8,8 @@ they are listed, and what lies between is zeros.
 
 A file is put together in place, newest backup first, as ``pg_combinebackup`` looks for each block: what a newer backup
 says of a block is settled, and no older one writes it. The backup that holds the file whole comes last and fills in the
-rest. So every block is written once, and the checksum of the result is known without reading the file again.
+rest. So every block is written once, and the checksum of the result is known without reading the file again: from that
+of the whole file and from the blocks that were replaced (``crc_difference``).
 """
 
 import os
@@ -16,7 +17,9 @@ import struct
 from collections.abc import Callable, Iterator
 from io import FileIO
 
-from lc2_backup_dagster.engines.postgres.checksums import Checksum
+from lc2_backup_dagster.engines.postgres.backup_manifest import ManifestFile
+from lc2_backup_dagster.engines.postgres.checksums import Checksum, new_checksum
+from lc2_backup_dagster.engines.postgres.crc_difference import CrcDifference
 from lc2_backup_dagster.engines.postgres.member_sinks import write_all, write_differing
 from lc2_backup_dagster.engines.postgres.page_cache import PageCache
 from lc2_backup_dagster.model.errors import IntegrityError
@@ -217,24 +220,32 @@ class UnderlyingSink:
     Args:
         file: as the increments left it, open for reading and writing; closed with this sink.
         changed: what they settled.
+        promised: what the manifest says of the content, which is proven elsewhere; None if nobody asks for the result.
         on_result: called at the close with size and checksum of the file.
-        checksum: of the result, just begun; None where nobody asks for it.
         cache: what is told of every piece written.
     """
 
     def __init__(
-        self, file: FileIO, changed: ChangedFile, on_result: Callable[[int, str | None], None] | None = None, *,
-        checksum: Checksum | None = None, cache: PageCache | None = None,
+        self, file: FileIO, changed: ChangedFile, *, promised: ManifestFile | None = None,
+        on_result: Callable[[int, str | None], None] | None = None, cache: PageCache | None = None,
     ) -> None:  # fmt: skip
         self._file = file
         self._changed = changed
         self._on_result = on_result
-        self._checksum = checksum
         self._cache = cache
-        self._mixed = memoryview(bytearray(min(_STEP_BYTES, changed.size_bytes)))
         self._position = 0
         self._written = 0
         self._on_close: Callable[[int], None] = lambda written: None
+        # Where only blocks were replaced, their difference is all that has to be summed up.
+        self._known: str | None = None
+        self._checksum: Checksum | None = None
+        if promised is not None:
+            same_length = promised.size == changed.size_bytes == changed.open_bytes
+            if promised.algorithm == "CRC32C" and same_length:
+                self._known = promised.checksum
+            else:
+                self._checksum = new_checksum(promised.algorithm)
+        self._difference = CrcDifference()
 
     def tell(self, on_close: Callable[[int], None]) -> None:
         """Have this called with the number of bytes written."""
@@ -243,36 +254,38 @@ class UnderlyingSink:
     def write(self, chunk: memoryview, /) -> None:
         """Take the next piece; what an increment cut off is passed over."""
         chunk = chunk[: max(0, self._changed.open_bytes - self._position)]
-        while chunk:
-            piece = chunk[:_STEP_BYTES]
-            self._fill(piece)
-            chunk = chunk[len(piece) :]
+        if chunk:
+            self._fill(chunk)
 
     def _fill(self, piece: memoryview, *, is_hole: bool = False) -> None:
-        begin, end = self._position, self._position + len(piece)
-        settled = list(self._changed.settled_runs(begin, end))
-        if settled:
-            mixed = self._mixed[: len(piece)]
-            mixed[:] = piece
-            piece = mixed
-            for since, until in settled:
-                self._read_back(piece[since - begin : until - begin], since)
+        begin = at = self._position
+        self._position += len(piece)
+        for since, until in self._changed.settled_runs(begin, self._position):
+            self._put(piece[at - begin : since - begin], at, is_hole=is_hole)
+            self._keep(piece[since - begin : until - begin], since)
+            at = until
+        self._put(piece[at - begin :], at, is_hole=is_hole)
+        if self._cache is not None:
+            self._cache.wrote(self._file.fileno(), self._position)
+
+    def _put(self, piece: memoryview, position: int, *, is_hole: bool) -> None:
         if self._changed.compare:
-            self._written += write_differing(self._file, piece, begin)
+            self._written += write_differing(self._file, piece, position)
         elif not is_hole:
-            self._written += write_all(self._file, piece, begin)
+            self._written += write_all(self._file, piece, position)
         if self._checksum is not None:
             self._checksum.update(piece)
-        self._position = end
-        if self._cache is not None:
-            self._cache.wrote(self._file.fileno(), end)
 
-    def _read_back(self, target: memoryview, position: int) -> None:
-        while target:
-            count = os.preadv(self._file.fileno(), [target], position)
-            if not count:
-                raise IntegrityError(f"{self._changed.path} became shorter while it was written")
-            target, position = target[count:], position + count
+    def _keep(self, piece: memoryview, position: int) -> None:
+        if self._known is None and self._checksum is None:
+            return
+        settled = os.pread(self._file.fileno(), len(piece), position)
+        if len(settled) != len(piece):
+            raise IntegrityError(f"{self._changed.path} became shorter while it was written")
+        if self._known is not None:
+            self._difference.replaced(position, bytes(piece), settled)
+        elif self._checksum is not None:
+            self._checksum.update(settled)
 
     def close(self) -> None:
         """Add what lies behind the content: blocks of increments, and zeros."""
@@ -283,7 +296,12 @@ class UnderlyingSink:
         self._file.close()
         self._on_close(self._written)
         if self._on_result is not None:
-            self._on_result(self._position, self._checksum.hexdigest() if self._checksum is not None else None)
+            self._on_result(self._position, self._result())
+
+    def _result(self) -> str | None:
+        if self._known is not None:
+            return self._difference.applied_to(self._known, size_bytes=self._position)
+        return self._checksum.hexdigest() if self._checksum is not None else None
 
     def abandon(self) -> None:
         """Close without complaint."""

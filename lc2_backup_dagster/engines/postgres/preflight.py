@@ -12,7 +12,7 @@ from lc2_backup_dagster.model.errors import ConfigurationError, ToolTooOld
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["OLDEST_MAJOR", "ServerFacts", "check_server", "server_major"]
+__all__ = ["OLDEST_MAJOR", "ServerFacts", "check_connected", "check_server", "server_major"]
 
 OLDEST_MAJOR = 13
 
@@ -46,18 +46,25 @@ def check_server(server: Server, tools: Tools | None, *, physical: bool, dump: b
         ConfigurationError: the server cannot be backed up in this way (version, wal_level, limits).
     """
     with server.connect() as connection:
-        major = _supported_major(connection, server)
-        if tools is not None and tools.major < major:
-            raise ToolTooOld(
-                f"the server is PostgreSQL {major}, the tools in {tools.bin_directory} are {tools.version}",
-                hint=f"install postgresql-client-{major} or newer, or name its directory in the site's 'tools' setting",
-            )
-        role = _role(connection)
-        facts = read_facts(connection, major=major, user=server.user)
-        if physical:
-            check_physical(connection, server, facts, may_replicate=role["rolreplication"] or role["rolsuper"])
-        if dump:
-            check_dump_rights(connection, server, major=major)
+        return check_connected(connection, server, tools, physical=physical, dump=dump)
+
+
+def check_connected(
+    connection: "psycopg.Connection[Any]", server: Server, tools: Tools | None, *, physical: bool, dump: bool
+) -> ServerFacts:
+    """Check the same over a connection that is open already; each costs a small backup a noticeable time."""
+    major = _supported_major(connection, server)
+    if tools is not None and tools.major < major:
+        raise ToolTooOld(
+            f"the server is PostgreSQL {major}, the tools in {tools.bin_directory} are {tools.version}",
+            hint=f"install postgresql-client-{major} or newer, or name its directory in the site's 'tools' setting",
+        )
+    role = _role(connection)
+    facts = read_facts(connection, major=major, user=server.user)
+    if physical:
+        check_physical(connection, server, facts, may_replicate=role["rolreplication"] or role["rolsuper"])
+    if dump:
+        check_dump_rights(connection, server, major=major)
     return facts
 
 

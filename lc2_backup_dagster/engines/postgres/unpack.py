@@ -238,9 +238,9 @@ class Unpacking:
         def take_result(size: int, checksum: str | None) -> None:
             self.results[name] = (size, checksum)
 
-        changed = self._changed.pop(name)
-        checksum = new_checksum(promised.algorithm)
-        return UnderlyingSink(self._existing(name), changed, take_result, checksum=checksum, cache=cache)
+        return UnderlyingSink(
+            self._existing(name), self._changed.pop(name), promised=promised, on_result=take_result, cache=cache
+        )
 
     def _existing(self, name: str) -> FileIO:
         return FileIO(os.open(self.place(name), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b")

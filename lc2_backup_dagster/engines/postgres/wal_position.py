@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from lc2_backup_dagster.engines.postgres.replication import identify_system
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.engines.postgres.wal_hold import POSITION_SQL
 from lc2_backup_dagster.model.lsn import Lsn
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +28,19 @@ class WalPosition:
     time: datetime
 
 
-def wal_position(server: Server) -> WalPosition:
+def wal_position(server: Server, connection: "psycopg.Connection[Any]") -> WalPosition:
     """Ask a server, as a role with REPLICATION.
+
+    Args:
+        server: asked for its timeline over a replication connection.
+        connection: to the same server.
 
     Raises:
         ServerUnavailable: it cannot be reached.
         AccessDenied: pg_hba.conf has no entry for replication, or the role lacks REPLICATION.
     """
     identity = identify_system(server)
-    with server.connect() as connection:
-        row = connection.execute(POSITION_SQL).fetchone()
+    row = connection.execute(POSITION_SQL).fetchone()
     assert row is not None
     return WalPosition(identity.system_identifier, Lsn(row[1], identity.timeline), row[0])
 

@@ -49,7 +49,10 @@ def put_together(path, full: bytes, increments: list[bytes], *, piece_bytes: int
     for increment in reversed(increments):
         fed(IncrementSink(io.FileIO(path, "r+b"), changed), increment, piece_bytes)
     told = []
-    sink = UnderlyingSink(io.FileIO(path, "r+b"), changed, lambda *result: told.append(result), checksum=Crc32c())
+    promised = listed("base/1/1", full)
+    sink = UnderlyingSink(
+        io.FileIO(path, "r+b"), changed, promised=promised, on_result=lambda *result: told.append(result)
+    )
     fed(sink, full, piece_bytes)
     [result] = told
     return result
@@ -103,6 +106,23 @@ def test_newest_first_is_what_the_increments_say_one_after_the_other(
         cut = whole[: len(whole) - torn]
         put_together(path, cut, increments[:1], piece_bytes=piece_bytes)
         assert path.read_bytes() == cut + bytes(chain[0][1] * PAGE_BYTES - len(cut))
+
+
+@settings(deadline=None)
+@given(data=st.data(), full=st.lists(PAGES, min_size=1, max_size=12), piece_bytes=st.integers(7, 3 * PAGE_BYTES))
+def test_where_only_blocks_were_replaced_the_checksum_follows_from_them(data, full, piece_bytes, tmp_path_factory):
+    """The case of almost every file: its length stays."""
+    blocks = st.dictionaries(st.integers(0, len(full) - 1), PAGES, max_size=8)
+    expected, increments = full, []
+    for replaced in data.draw(st.lists(blocks, min_size=1, max_size=3)):
+        expected = followed(expected, replaced, len(full))
+        pages = {number: a_page(replaced[number]) for number in sorted(replaced)}
+        increments.append(an_increment(pages, truncation=len(full)))
+    path = tmp_path_factory.getbasetemp() / "replaced"
+    result = put_together(path, b"".join(map(a_page, full)), increments, piece_bytes=piece_bytes)
+    content = b"".join(map(a_page, expected))
+    assert path.read_bytes() == content
+    assert result == (len(content), crc32c(content))
 
 
 def test_a_block_that_a_newer_backup_has_is_not_written_by_an_older_one(tmp_path):
