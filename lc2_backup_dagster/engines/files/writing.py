@@ -177,10 +177,8 @@ class RestoreWriter:
             if group:
                 self._submit(workers, group)
             workers.finish()
-            for key, unset in self._tree.finish_folders() if self._tree else ():
-                self.result.folders += 1
-                if unset:
-                    self.result.facts_unset.add(key, unset)
+            if self._tree:
+                self._tree.finish_folders(self._limits, self._count_folder)
 
     def _is_folder_or_left_out(self, entry: FileEntry) -> bool:
         if entry.kind is PosixKind.DIRECTORY:
@@ -250,6 +248,11 @@ class RestoreWriter:
                     self.result.unproven.add(entry.key)
             else:
                 self.result.kept += 1
+
+    def _count_folder(self, key: str, unset: str) -> None:
+        self.result.folders += 1
+        if unset:
+            self.result.facts_unset.add(key, unset)
 
     def _tell(self) -> None:
         if self._progress:
