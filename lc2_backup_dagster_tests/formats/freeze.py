@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import struct
 import tarfile
 import tempfile
@@ -84,7 +85,7 @@ class _Writer:
             _fill(source)
             full = self._files(source, None)
             _change(source)
-            files = self._files(source, full)
+            files = self._files(source, full, posix=True)
         self._recovery_point(dump, files, base)
         self._dead_attempts()
         self._records(base, full)
@@ -160,7 +161,7 @@ class _Writer:
         self._expect(backup, {name: _fact(content) for name, content in contents.items()})
         return backup
 
-    def _files(self, source: Path, base: CommittedBackup | None) -> CommittedBackup:
+    def _files(self, source: Path, base: CommittedBackup | None, *, posix: bool = False) -> CommittedBackup:
         self._clock.move(minutes=10)
         repository = self._repository
         bases = [base.backup_id] if base else []
@@ -172,7 +173,7 @@ class _Writer:
             captured = capture_files(
                 attempt,
                 repository,
-                FileSource(DirectoryStore(source), source_id="frozen", protection_of=_protection),
+                FileSource(DirectoryStore(source, posix=posix), source_id="frozen", protection_of=_protection),
                 previous=previous,
             )
             moment = Moment(self._clock.now(), self._clock.now())
@@ -190,6 +191,8 @@ class _Writer:
             )
         self._expect(backup, {})
         self._backups[backup.backup_id]["files"] = _facts(source)
+        if posix:
+            self._backups[backup.backup_id]["tree"] = _tree(source)
         return backup
 
     def _recovery_point(self, dump: CommittedBackup, files: CommittedBackup, base: CommittedBackup) -> None:
@@ -282,6 +285,10 @@ def _change(source: Path) -> None:
     _write(source, "20097/35201/changes/1.0", b"after it")
     _write(source, "20097/35201/changes/1.1", b"a new version")
     _write(source, "generated/changes.png", b"\x89PNG after it")
+    (source / "20097/way").symlink_to("../nowhere-caf\udce9")
+    (source / "20097/empty").mkdir(mode=0o700)
+    (source / "20097/empty").chmod(0o2750)
+    (source / "20097/35201/report.txt/1.0").chmod(0o640)
 
 
 def _write(source: Path, key: str, content: bytes) -> None:
@@ -294,6 +301,15 @@ def _write(source: Path, key: str, content: bytes) -> None:
 def _facts(source: Path) -> dict[str, Any]:
     paths = [path for path in source.rglob("*") if path.is_file()]
     return {str(path.relative_to(source)): _fact(path.read_bytes()) for path in paths}
+
+
+def _tree(source: Path) -> dict[str, Any]:
+    """Return what only a file system has: mode of each file and folder, and where each link leads."""
+    return {
+        str(path.relative_to(source)): str(path.readlink()) if path.is_symlink() else stat.S_IMODE(path.stat().st_mode)
+        for path in source.rglob("*")
+        if path.name != ".lc2-staging"
+    }
 
 
 def _fact(content: bytes) -> dict[str, Any]:

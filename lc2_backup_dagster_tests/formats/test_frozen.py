@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import stat
 from pathlib import Path
 
 import pytest
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
+from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.contents import StoredContents
 from lc2_backup_dagster.engines.files.entry import decode_entries
 from lc2_backup_dagster.engines.files.verify import verify_files
@@ -99,7 +101,10 @@ def test_our_reader_gives_every_byte_and_writes_nothing(frozen, site):
             with repository.open_stream(manifest, "files") as reader:
                 entries = list(decode_entries(reader, name="files"))
             contents = StoredContents(repository)
-            assert {each.key: _fact(b"".join(contents.pieces(each))) for each in entries} == expected["files"]
+            files = [each for each in entries if each.kind is PosixKind.FILE]
+            assert {each.key: _fact(b"".join(contents.pieces(each))) for each in files} == expected["files"]
+            facts = {each.key.rstrip("/"): each.posix for each in entries if each.posix is not None}
+            assert {key: each.target or each.mode for key, each in facts.items()} == expected.get("tree", {})
             assert verify_files(repository, entries).damaged_count == 0
             read += len(entries)
     assert read >= 20
@@ -127,6 +132,9 @@ def test_the_kit_of_today_and_the_kit_in_the_bucket_give_every_byte(frozen, site
         assert restored.returncode == 0, restored.stderr
         found = {str(path.relative_to(target)): path for path in target.rglob("*") if path.is_file()}
         assert {key: _fact(path.read_bytes()) for key, path in found.items()} == expected[newest["files"]]["files"]
+        for key, told in expected[newest["files"]].get("tree", {}).items():
+            path = target / key
+            assert told == (str(path.readlink()) if path.is_symlink() else stat.S_IMODE(path.stat().st_mode))
 
 
 @pytest.mark.parametrize("site", SITES)

@@ -116,7 +116,9 @@ def _enter(name: bytes, *, inside: int, create: bool) -> int:
 
 
 def make_folder(root: bytes, segments: Sequence[bytes], *, take_over: bool) -> bool:
-    """Make a folder that only this process's user may enter, durably, and say whether it has to be finished.
+    """Make a folder that only this process's user may enter, and say whether it has to be finished.
+
+    It is durable once the folder above is synced: now, or where that one is unfinished itself, when it is finished.
 
     Args:
         root: path of the root.
@@ -131,7 +133,8 @@ def make_folder(root: bytes, segments: Sequence[bytes], *, take_over: bool) -> b
             with folder(root, segments[:-1], create=True) as above:
                 with suppress(FileExistsError):
                     os.mkdir(segments[-1], UNFINISHED, dir_fd=above)
-                    os.fsync(above)
+                    if not _is_unfinished(os.fstat(above)):
+                        os.fsync(above)
                     return True
                 return _is_to_be_finished(segments[-1], inside=above, take_over=take_over)
         except FileNotFoundError:
@@ -144,14 +147,18 @@ def _is_to_be_finished(name: bytes, *, inside: int, take_over: bool) -> bool:
     there = os.stat(name, dir_fd=inside, follow_symlinks=False)
     if not stat.S_ISDIR(there.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    mine = there.st_uid == os.geteuid()
-    if take_over and mine and there.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+    if take_over and there.st_uid == os.geteuid() and there.st_mode & stat.S_IRWXU != stat.S_IRWXU:
         file = open_folder(name, inside=inside)
         try:
             os.fchmod(file, stat.S_IMODE(there.st_mode) | stat.S_IRWXU)
         finally:
             os.close(file)
-    return take_over or (mine and there.st_mode & (UNFINISHED | stat.S_IRWXG | stat.S_IRWXO) == UNFINISHED)
+    return take_over or _is_unfinished(there)
+
+
+def _is_unfinished(status: os.stat_result) -> bool:
+    mode = status.st_mode & (UNFINISHED | stat.S_IRWXG | stat.S_IRWXO)  # setgid comes by itself from above
+    return status.st_uid == os.geteuid() and mode == UNFINISHED
 
 
 def remove_emptied(root: bytes, folders: set[tuple[bytes, ...]]) -> None:

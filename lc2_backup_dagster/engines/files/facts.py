@@ -1,5 +1,6 @@
 """POSIX facts of an entry as a short row of JSON values, and what a restore could not set of them. Pure."""
 
+from functools import lru_cache
 from typing import Any
 
 from lc2_backup_dagster.clouds.store import PosixFacts, PosixKind
@@ -22,19 +23,29 @@ def facts_of_row(row: list[Any]) -> PosixFacts:
         ValueError: a value that no file system gives, or a kind that is not kept.
         TypeError: a value of another type.
     """
-    kind, mode, uid, gid, user, group, nanoseconds, *target = row
-    facts = PosixFacts(PosixKind(kind), mode, uid, gid, user, group, *target, nanoseconds=nanoseconds)
-    if facts.kind not in _KEPT or (facts.target is None) is (facts.kind is PosixKind.SYMLINK):
-        raise ValueError(f"{kind!r} with the target {target}")
-    for number, allowed in ((mode, _MODES), (uid, _IDS), (gid, _IDS), (nanoseconds, range(1000))):
+    kind, mode, uid, gid, user, group, nanoseconds, *rest = row
+    known = _kind(kind, mode, uid, gid, user, group)
+    if type(nanoseconds) is not int or not 0 <= nanoseconds < 1000:
+        raise ValueError(f"{nanoseconds!r} are no nanoseconds")
+    if known is not PosixKind.SYMLINK and not rest:
+        return PosixFacts(known, mode, uid, gid, user, group, None, nanoseconds)
+    (target,) = rest
+    if known is not PosixKind.SYMLINK or not isinstance(target, str) or not target or "\0" in target:
+        raise ValueError(f"{target!r} is nowhere that {kind!r} can lead")
+    return PosixFacts(known, mode, uid, gid, user, group, target, nanoseconds)
+
+
+@lru_cache(4096, typed=True)  # millions of files have a few owners and modes; typed, because True would pass for 1
+def _kind(kind: Any, mode: Any, uid: Any, gid: Any, user: Any, group: Any) -> PosixKind:
+    for number, allowed in ((mode, _MODES), (uid, _IDS), (gid, _IDS)):
         if type(number) is not int or number not in allowed:
             raise ValueError(f"{number!r} is not below {allowed.stop}")
     for name in (user, group):
         if name is not None and not isinstance(name, str):
             raise TypeError(f"{name!r} is not a name")
-    if target and not (isinstance(facts.target, str) and facts.target and "\0" not in facts.target):
-        raise ValueError(f"no link can lead to {facts.target!r}")
-    return facts
+    if kind not in _KEPT:
+        raise ValueError(f"{kind!r} is not kept")
+    return PosixKind(kind)
 
 
 def unset(wanted: PosixFacts, got: PosixFacts, *, ids: tuple[int, int]) -> str:

@@ -22,6 +22,8 @@ class FoldersAbove(Generic[_T]):
 
     def of(self, key: str) -> list[_T]:
         """Return the folders above a key that were left out so far, from the top down; each comes once."""
+        if not self._above:
+            return []
         self._forget(key)
         found = [folder for _, folder in self._above]
         self._above.clear()

@@ -5,20 +5,24 @@ its time, and a read-only one would take nothing. A restore that broke off leave
 finishes them (``clouds.posix``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from lc2_backup_dagster.clouds.posix import PosixStore
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixFacts
 from lc2_backup_dagster.engines.files.entry import FileEntry
 from lc2_backup_dagster.engines.files.facts import facts_of_row, facts_row, unset
-from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
+from lc2_backup_dagster.engines.files.scratch import RowSorter
+from lc2_backup_dagster.engines.files.workers import Limits, Workers
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DEEPEST = 2**32 - 1
 
 
 class TreeWriter:
@@ -44,7 +48,9 @@ class TreeWriter:
         assert entry.posix is not None
         waits = self._target.make_folder(entry.key, take_over=self._overwrite)
         if waits:
-            self._folders.add([entry.key, (entry.modified - _EPOCH) // _MICROSECOND, facts_row(entry.posix)])
+            height = f"{_DEEPEST - entry.key.count('/'):08x}"  # sorts deepest first
+            modified = (entry.modified - _EPOCH) // _MICROSECOND
+            self._folders.add([height, entry.key, modified, facts_row(entry.posix)])
         return waits
 
     def put_link(self, entry: FileEntry) -> ObjectInfo:
@@ -65,21 +71,27 @@ class TreeWriter:
         """Say what of the facts was not set, because this process may not; nothing when all was."""
         return unset(wanted, written.posix, ids=self._target.ids_of(wanted)) if written.posix else ""
 
-    def finish_folders(self) -> Iterator[tuple[str, str]]:
-        """Give every folder its facts, those that lie deepest first, and yield each with what was not set."""
-        open_rows: list[Row] = []  # the folders on the way to the last one
-        for row in self._folders.rows():
-            while open_rows and not row[0].startswith(open_rows[-1][0]):
-                yield self._finish(open_rows.pop())
-            open_rows.append(row)
-        while open_rows:
-            yield self._finish(open_rows.pop())
+    def finish_folders(self, limits: Limits, note: Callable[[str, str], None]) -> None:
+        """Give every folder its facts, those that lie deepest first: who is not root cannot pass through a closed one.
 
-    def _finish(self, row: Row) -> tuple[str, str]:
-        key, modified, facts = row
-        wanted = facts_of_row(facts)
+        Args:
+            limits: threads; the disk is waited for at every folder.
+            note: told the key of each, and what was not set.
+        """
+        with Workers[str](limits, name="folders") as workers:
+            for _, level in groupby(self._folders.rows(), key=itemgetter(0)):
+                for _, key, modified, facts in level:
+                    workers.submit(
+                        lambda key=key, modified=modified, facts=facts: self._finish(key, modified, facts),
+                        lambda unset, key=key: note(key, unset),
+                        memory_bytes=0,
+                    )
+                workers.finish()
+
+    def _finish(self, key: str, modified: int, row: list[Any]) -> str:
+        wanted = facts_of_row(row)
         there = self._target.finish_folder(key, wanted, modified=_EPOCH + _MICROSECOND * modified)
-        return key, self.unset(wanted, there)
+        return self.unset(wanted, there)
 
     def __enter__(self) -> Self:
         return self

@@ -191,10 +191,8 @@ class RestoreWriter:
             if group:
                 self._submit(workers, group)
             workers.finish()
-            for key, unset in self._tree.finish_folders() if self._tree else ():
-                self.result.folders += 1
-                if unset:
-                    self.result.facts_unset.add(key, unset)
+            if self._tree:
+                self._tree.finish_folders(self._limits, self._count_folder)
 
     def _is_folder_or_left_out(self, entry: FileEntry) -> bool:
         if entry.kind is PosixKind.DIRECTORY:
@@ -261,6 +259,11 @@ class RestoreWriter:
             else:
                 self.result.kept += 1
                 self.result.kept_bytes += entry.size_bytes
+
+    def _count_folder(self, key: str, unset: str) -> None:
+        self.result.folders += 1
+        if unset:
+            self.result.facts_unset.add(key, unset)
 
     def _tell(self) -> None:
         if self._progress:

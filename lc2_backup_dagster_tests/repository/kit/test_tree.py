@@ -137,6 +137,32 @@ def test_who_may_not_give_files_away_keeps_them_without_the_rights_of_others(tmp
     assert "1 have another owner than they had" in capsys.readouterr().err
 
 
+def test_a_closed_folder_gets_its_mode_after_what_is_in_it(tmp_path):
+    if ROOT:
+        visible_to_all(tmp_path)
+        os.chown(tmp_path, NOBODY, -1)
+    kit = load_kit()
+
+    def folder(key: str, mode: int) -> dict[str, Any]:
+        return an_entry("d", key, p=["d", mode, NOBODY if ROOT else os.geteuid(), os.getegid(), None, None, 0])
+
+    with without_privileges():
+        code = kit["each_file"](
+            Hostile(
+                folder("a/", 0), folder("a/b/", 0o500), an_entry("f", "a/b/file"), an_entry("l", "a/x", target="b")
+            ),
+            {},
+            tmp_path / "in",
+            "",
+        )
+        (tmp_path / "in/a").chmod(0o700)
+
+    assert code == 0
+    assert stat.S_IMODE((tmp_path / "in/a/b").stat().st_mode) == 0o500
+    assert (tmp_path / "in/a/b/file").read_bytes() == b"x"
+    assert (tmp_path / "in/a/x").is_symlink()
+
+
 def test_owners_go_by_name_where_this_machine_knows_it(tmp_path):
     kit = load_kit()
     owner = ["f", 0o600, 4321 if ROOT else os.geteuid(), os.getegid(), "root" if ROOT else None, "no such group", 0]

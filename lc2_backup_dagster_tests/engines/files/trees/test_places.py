@@ -115,6 +115,27 @@ def test_what_is_there_stays_under_skip(library: Library, tree: Path, target: Di
     assert (again.written, again.kept, again.folders) == (0, 9, 0)
 
 
+@pytest.mark.parametrize("conflict", [Conflict.REFUSE, Conflict.SKIP])
+def test_what_somebody_makes_meanwhile_in_the_place_of_a_link_is_not_replaced(
+    library: Library, target: DirectoryStore, tmp_path: Path, conflict: Conflict
+):
+    backup = library.capture()
+    entries = library.entries
+
+    def made_meanwhile(backup_id: str):
+        (tmp_path / "target/dangling").write_bytes(b"theirs")
+        return entries(backup_id)
+
+    library.entries = made_meanwhile  # type: ignore[method-assign]
+    if conflict is Conflict.REFUSE:
+        with pytest.raises(TargetNotEmpty, match="'dangling' appeared"):
+            library.restore(backup, target, conflict=conflict)
+    else:
+        library.restore(backup, target, conflict=conflict)
+
+    assert (tmp_path / "target/dangling").read_bytes() == b"theirs"
+
+
 def test_overwrite_makes_everything_as_it_was(library: Library, tree: Path, target: DirectoryStore, tmp_path: Path):
     backup = library.capture()
     there = tmp_path / "target"
@@ -192,6 +213,12 @@ def test_without_root_read_only_folders_take_their_files_and_owners_are_named(tm
     (tree / "tool").chmod(0o4755)
     for path in (tree / "sealed/deeper", tree / "sealed"):
         path.chmod(0o555)
+    if ROOT:  # who is not root cannot back this one up, but get it back
+        (tree / "closed/deeper").mkdir(parents=True)
+        os.chown(tree / "closed/deeper", NOBODY, -1)
+        os.chown(tree / "closed", NOBODY, -1)
+        (tree / "closed/deeper").chmod(0o700)
+        (tree / "closed").chmod(0)
     library = Library(DirectoryStore(tree, posix=True), MemoryStore(), key=key, clock=SetClock(), scratch=tmp_path)
     backup = library.capture()
     (tmp_path / "target").chmod(0o755)
