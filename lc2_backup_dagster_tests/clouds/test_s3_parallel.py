@@ -73,6 +73,7 @@ def wholes(keys, prefix="", page_keys=1000):
 @settings(deadline=None, max_examples=150)
 @given(keys=KEYS, prefix=st.text(LETTERS, max_size=3), page_keys=st.integers(1, 7), at_once=st.integers(1, 5))
 @example(keys={f"{n:03d}" for n in range(60)}, prefix="", page_keys=3, at_once=4)
+@example(keys={"top", "b/x", *(f"a/{n}" for n in range(10))}, prefix="", page_keys=3, at_once=2)
 @example(keys={f"a/{n:02d}/x" for n in range(60)}, prefix="a/", page_keys=3, at_once=4)
 def test_every_key_is_listed_exactly_once(keys, prefix, page_keys, at_once):
     bucket = Keys(keys)

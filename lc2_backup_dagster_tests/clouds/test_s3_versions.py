@@ -8,9 +8,16 @@ import pytest
 
 from lc2_backup_dagster.clouds.aws.store import S3Store
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
-from lc2_backup_dagster.model.errors import ConfigurationError, ObjectNotFound, SourceChanged, StoreUnavailable
+from lc2_backup_dagster.model.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ObjectNotFound,
+    SourceChanged,
+    StoreUnavailable,
+)
 from lc2_backup_dagster_tests.clouds.misbehaving_server import Answer, error
-from lc2_backup_dagster_tests.clouds.test_s3_faults import Once, serving
+from lc2_backup_dagster_tests.clouds.test_s3_faults import Once, a_large_object, serving
+from lc2_backup_dagster_tests.clouds.test_s3_pages import VERSION
 from lc2_backup_dagster_tests.clouds.test_s3_store import IN_PARTS, S3Contract
 from lc2_backup_dagster_tests.contracts.object_store import keys_of, pattern
 
@@ -208,12 +215,46 @@ def test_who_may_not_ask_for_versions_or_asks_a_store_without_has_none(answer, k
         assert len(server.requests) == 1
 
 
+def with_versions(then):
+    enabled = Answer(200, STATUS.format("Enabled").encode())
+    return lambda request: enabled if "versioning" in request.query else then(request)
+
+
+def test_a_version_that_is_refused_or_cannot_be_had_is_not_absent():
+    for answer, kind in ((Answer(403), AccessDenied), (error("SlowDown", 503), StoreUnavailable)):
+        with serving(with_versions(lambda _, answer=answer: answer), attempts=1) as (store, _):
+            for attempt in (
+                lambda store=store: store.stat("key", version="v"),
+                lambda store=store: store.open("key", version="v").__enter__(),
+                lambda store=store: store.copy_from(store, "key", "copy", size_bytes=1, version="v"),
+            ):
+                with pytest.raises(kind):
+                    attempt()
+
+
+def test_a_transfer_that_breaks_off_goes_on_with_the_same_version():
+    content = pattern(100_000)
+    breaks = iter([40_000, None])
+    with serving(with_versions(lambda request: a_large_object(request, content, next(breaks)))) as (store, server):
+        with store.open("key", version="v1") as reader:
+            assert b"".join(iter(lambda: reader.read(1 << 20), b"")) == content
+        assert [request.query.get("versionId") for request in server.requests[1:]] == [["v1"], ["v1"]]
+
+
 def test_an_outage_is_no_answer_to_whether_there_are_versions():
     enabled = Answer(200, STATUS.format("Enabled").encode())
     with serving(Once(error("SlowDown", 503), then=lambda _: enabled), attempts=1) as (store, _):
         with pytest.raises(StoreUnavailable):
             _ = store.capabilities.versions
         assert store.capabilities.versions
+
+
+def test_versions_of_other_keys_than_were_asked_for_are_left_out():
+    """SeaweedFS takes ``a//`` for ``a/`` when it lists objects."""
+    told = "".join(VERSION.format(key, "v", "true") for key in ("a/1", "a//1", "b"))
+    answer = f"<ListVersionsResult><IsTruncated>false</IsTruncated>{told}</ListVersionsResult>"
+    with serving(with_versions(lambda _: Answer(200, answer.encode()))) as (store, _):
+        assert [each.info.key for each in store.list_versions("a//")] == ["a//1"]
 
 
 def test_versions_that_are_no_listing_are_an_error_and_not_few():
