@@ -46,7 +46,8 @@ class PrefixedStore:
     def capabilities(self) -> StoreCapabilities:
         """What the inner store can do, with the room for a key shortened by the prefix."""
         inner = self.inner.capabilities
-        return replace(inner, max_key_bytes=inner.max_key_bytes - len(self.prefix.encode("utf-8", "surrogateescape")))
+        room = inner.max_key_bytes - len(self.prefix.encode("utf-8", "surrogateescape"))
+        return replace(inner, versions=lambda: inner.versions, max_key_bytes=room)
 
     @property
     def throttling(self) -> Throttling:

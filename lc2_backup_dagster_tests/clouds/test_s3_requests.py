@@ -12,7 +12,7 @@ from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.client import S3Access, S3Connection
 from lc2_backup_dagster.clouds.aws.retries import Retries
 from lc2_backup_dagster.model.errors import AccessDenied, ConfigurationError, StoreUnavailable
-from lc2_backup_dagster_tests.clouds.misbehaving_server import Answer
+from lc2_backup_dagster_tests.clouds.misbehaving_server import Answer, error
 from lc2_backup_dagster_tests.clouds.test_s3_faults import TIME, Once, serving
 
 STRANGE = "a//b/../c%2F +&=?#~\x01\r\nü/🙂"
@@ -174,3 +174,22 @@ def test_an_answer_that_does_not_describe_an_object_is_none():
 def test_metadata_that_no_header_can_hold_is_refused():
     with serving(lambda _: Answer(200)) as (store, _), pytest.raises(ConfigurationError):
         store.put_stream("key", [b"x"], size_bytes=1, metadata={"title": "two\nlines"})
+
+
+def test_an_error_inside_a_200_answer_is_that_error_and_tried_again():
+    failed = error("InternalError")
+    listing = Answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    copied = Answer(200, b"<CopyObjectResult><ETag>e</ETag></CopyObjectResult>")
+    for good, attempt in (
+        (Answer(200, headers={"ETag": '"e"'}), lambda store: store.put("key", b"x", create_only=False)),
+        (copied, lambda store: store.copy_from(store, "key", "copy", size_bytes=1, if_match="e")),
+        (listing, lambda store: list(store.list())),
+    ):
+        with (
+            serving(lambda _: failed, attempts=1) as (store, _),
+            pytest.raises(StoreUnavailable, match="InternalError"),
+        ):
+            attempt(store)
+        with serving(Once(failed, then=lambda _, good=good: good), attempts=2) as (store, server):
+            attempt(store)
+            assert len(server.requests) == 2

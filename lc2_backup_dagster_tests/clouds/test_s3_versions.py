@@ -8,7 +8,16 @@ import pytest
 
 from lc2_backup_dagster.clouds.aws.store import S3Store
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
-from lc2_backup_dagster.model.errors import ConfigurationError, ObjectNotFound, SourceChanged
+from lc2_backup_dagster.model.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ObjectNotFound,
+    SourceChanged,
+    StoreUnavailable,
+)
+from lc2_backup_dagster_tests.clouds.misbehaving_server import Answer, error
+from lc2_backup_dagster_tests.clouds.test_s3_faults import Once, a_large_object, serving
+from lc2_backup_dagster_tests.clouds.test_s3_pages import VERSION
 from lc2_backup_dagster_tests.clouds.test_s3_store import IN_PARTS, S3Contract
 from lc2_backup_dagster_tests.contracts.object_store import keys_of, pattern
 
@@ -169,6 +178,8 @@ def test_versions_are_known_without_a_check_and_asked_for_once(s3_connection, bu
     client = s3_connection.client
     client.meta.events.register("before-call.s3.GetBucketVersioning", lambda **_: asked.append(1), unique_id="counting")
     try:
+        assert not store.capabilities.ordered_listing
+        assert not PrefixedStore(store, "a/").capabilities.ordered_listing
         assert not asked
         assert store.capabilities.versions
         assert store.capabilities.versions
@@ -180,3 +191,75 @@ def test_versions_are_known_without_a_check_and_asked_for_once(s3_connection, bu
         assert len(asked) == 3
     finally:
         client.meta.events.unregister("before-call.s3.GetBucketVersioning", unique_id="counting")
+
+
+STATUS = "<VersioningConfiguration><Status>{}</Status></VersioningConfiguration>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "keeps"),
+    [
+        (Answer(200, STATUS.format("Enabled").encode()), True),
+        (Answer(200, STATUS.format("Suspended").encode()), False),
+        (Answer(200, b"<VersioningConfiguration/>"), False),
+        (error("AccessDenied", 403), False),
+        (error("NotImplemented", 501), False),
+        (Answer(404), False),
+    ],
+    ids=range(6),
+)
+def test_who_may_not_ask_for_versions_or_asks_a_store_without_has_none(answer, keeps):
+    with serving(lambda _: answer) as (store, server):
+        for _ in range(2):
+            assert store.capabilities.versions is keeps
+        assert len(server.requests) == 1
+
+
+def with_versions(then):
+    enabled = Answer(200, STATUS.format("Enabled").encode())
+    return lambda request: enabled if "versioning" in request.query else then(request)
+
+
+def test_a_version_that_is_refused_or_cannot_be_had_is_not_absent():
+    for answer, kind in ((Answer(403), AccessDenied), (error("SlowDown", 503), StoreUnavailable)):
+        with serving(with_versions(lambda _, answer=answer: answer), attempts=1) as (store, _):
+            for attempt in (
+                lambda store=store: store.stat("key", version="v"),
+                lambda store=store: store.open("key", version="v").__enter__(),
+                lambda store=store: store.copy_from(store, "key", "copy", size_bytes=1, version="v"),
+            ):
+                with pytest.raises(kind):
+                    attempt()
+
+
+def test_a_transfer_that_breaks_off_goes_on_with_the_same_version():
+    content = pattern(100_000)
+    breaks = iter([40_000, None])
+    with serving(with_versions(lambda request: a_large_object(request, content, next(breaks)))) as (store, server):
+        with store.open("key", version="v1") as reader:
+            assert b"".join(iter(lambda: reader.read(1 << 20), b"")) == content
+        assert [request.query.get("versionId") for request in server.requests[1:]] == [["v1"], ["v1"]]
+
+
+def test_an_outage_is_no_answer_to_whether_there_are_versions():
+    enabled = Answer(200, STATUS.format("Enabled").encode())
+    with serving(Once(error("SlowDown", 503), then=lambda _: enabled), attempts=1) as (store, _):
+        with pytest.raises(StoreUnavailable):
+            _ = store.capabilities.versions
+        assert store.capabilities.versions
+
+
+def test_versions_of_other_keys_than_were_asked_for_are_left_out():
+    """SeaweedFS takes ``a//`` for ``a/`` when it lists objects."""
+    told = "".join(VERSION.format(key, "v", "true") for key in ("a/1", "a//1", "b"))
+    answer = f"<ListVersionsResult><IsTruncated>false</IsTruncated>{told}</ListVersionsResult>"
+    with serving(with_versions(lambda _: Answer(200, answer.encode()))) as (store, _):
+        assert [each.info.key for each in store.list_versions("a//")] == ["a//1"]
+
+
+def test_versions_that_are_no_listing_are_an_error_and_not_few():
+    more = b"<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>"
+    for broken in (b"", b"<html/>", b"<ListVersionsResult/>", more):
+        script = Once(Answer(200, STATUS.format("Enabled").encode()), then=lambda _, broken=broken: Answer(200, broken))
+        with serving(script, attempts=1) as (store, _), pytest.raises(StoreUnavailable):
+            list(store.list_versions())

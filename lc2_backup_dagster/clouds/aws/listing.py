@@ -10,6 +10,7 @@ from lc2_backup_dagster.clouds.aws.answers import checked, is_utf8
 from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.errors import error_for
 from lc2_backup_dagster.clouds.aws.pages import Page, page_of
+from lc2_backup_dagster.clouds.aws.parallel import Bucket, Folder, list_pieces
 from lc2_backup_dagster.clouds.store import ObjectInfo
 from lc2_backup_dagster.model.errors import (
     BackupError,
@@ -48,45 +49,83 @@ def list_objects(bucket: S3Bucket, *, prefix: str, start_after: str | None, orde
         for found in page.objects:
             key = _order(found.key)
             if ordered and key < last:
-                raise ConfigurationError(
-                    f"list in {bucket.place}: it does not list in byte order, '{found.key}' came too late",
-                    hint="set 'orderedListing: false'",
-                )
+                raise _out_of_order(bucket, found.key)
             last = key
             if key > after and found.key.startswith(prefix):
                 yield found
 
 
+def list_unordered(bucket: S3Bucket, *, prefix: str, ordered: bool, at_once: int) -> Iterator[ObjectInfo]:
+    """Yield the objects with a prefix in any order, several pages being asked for at once.
+
+    Raises:
+        ConfigurationError: the store is trusted to list in order and does not.
+    """
+    if not is_utf8(prefix):
+        return
+
+    def ask(wish: Mapping[str, Any]) -> Page:
+        page = one_page(bucket, "list_objects_v2", wish)
+        _require_more(bucket, "list_objects_v2", wish, page)
+        return page
+
+    def out_of_order(key: str) -> ConfigurationError:
+        return _out_of_order(bucket, key)
+
+    whole = Folder(Bucket(ask, out_of_order if ordered else None), prefix)
+    yield from list_pieces(whole, at_once=at_once)
+
+
 def check_listing(bucket: S3Bucket) -> None:
     """Prove that the bucket can be listed."""
-    next(pages(bucket, "list_objects_v2", {"MaxKeys": 1}))
+    one_page(bucket, "list_objects_v2", {"MaxKeys": 1})
 
 
-def pages(bucket: S3Bucket, operation: str, wish: Mapping[str, Any]) -> Iterator[Page]:
-    """Yield the pages of a listing.
+def one_page(bucket: S3Bucket, operation: str, wish: Mapping[str, Any]) -> Page:
+    """Return one page of a listing.
 
     Args:
         bucket: what is listed.
         operation: ``list_objects_v2`` or ``list_object_versions``.
-        wish: parameters of the first request.
+        wish: parameters of the request.
+
+    Raises:
+        StoreUnavailable: the answer is no listing.
+    """
+    where = f"{operation} in {bucket.place}"
+    page = page_of(bucket.call(operation, **wish), where=where)
+    if page.truncated is None:
+        # An empty or foreign body behind a 200 must not pass for an empty bucket (L-28).
+        raise StoreUnavailable(f"{where}: the answer is no listing")
+    return page
+
+
+def pages(bucket: S3Bucket, operation: str, wish: Mapping[str, Any]) -> Iterator[Page]:
+    """Yield the pages of a listing, one after the other.
 
     Raises:
         StoreUnavailable: the listing broke off, or an answer is none.
     """
-    following: dict[str, Any] = {}
-    where = f"{operation} in {bucket.place}"
     while True:
-        page = page_of(bucket.call(operation, **{**wish, **following}), where=where)
-        if page.truncated is None:
-            # An empty or foreign body behind a 200 must not pass for an empty bucket (L-28).
-            raise StoreUnavailable(f"{where}: the answer is no listing")
+        page = one_page(bucket, operation, wish)
         yield page
         if not page.truncated:
             return
-        if not page.following or page.following == following:
-            # Going on would skip objects or never end; taking what came for everything would lose the rest.
-            raise StoreUnavailable(f"{where}: it says there is more and not where")
-        following = page.following
+        _require_more(bucket, operation, wish, page)
+        wish = {**wish, **page.following}
+
+
+def _require_more(bucket: S3Bucket, operation: str, wish: Mapping[str, Any], page: Page) -> None:
+    if page.truncated and (not page.following or page.following.items() <= wish.items()):
+        # Going on would skip objects or never end; taking what came for everything would lose the rest.
+        raise StoreUnavailable(f"{operation} in {bucket.place}: it says there is more and not where")
+
+
+def _out_of_order(bucket: S3Bucket, key: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"list in {bucket.place}: it does not list in byte order, '{key}' came too late",
+        hint="set 'orderedListing: false'",
+    )
 
 
 def _order(key: str) -> bytes:

@@ -19,7 +19,7 @@ from lc2_backup_dagster.clouds.aws.answers import (
 from lc2_backup_dagster.clouds.aws.bucket import S3Bucket
 from lc2_backup_dagster.clouds.aws.client import S3Connection
 from lc2_backup_dagster.clouds.aws.copies import Source, Target, copy_parts, copy_whole
-from lc2_backup_dagster.clouds.aws.listing import check_listing, delete_objects, list_objects
+from lc2_backup_dagster.clouds.aws.listing import check_listing, delete_objects, list_objects, list_unordered
 from lc2_backup_dagster.clouds.aws.multipart import upload_stream
 from lc2_backup_dagster.clouds.aws.pieces import MIB, exact_parts
 from lc2_backup_dagster.clouds.aws.reader import S3Reader, read_range
@@ -47,6 +47,7 @@ from lc2_backup_dagster.model.errors import (
 GIB = 1024 * MIB
 # boto3 gives up after its own retries; a writer of the same key that is busy just then deserves a few more.
 _CONFLICT_TRIES = 4
+_PAGES_AT_ONCE = 8
 
 
 class S3Store:
@@ -191,8 +192,8 @@ class S3Store:
         return list_objects(self._bucket, prefix=prefix, start_after=start_after, ordered=self._ordered)
 
     def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield the objects in any order."""
-        return self.list(prefix)
+        """Yield the objects in any order, asking for up to eight pages at once (``parallel``)."""
+        return list_unordered(self._bucket, prefix=prefix, ordered=self._ordered, at_once=_PAGES_AT_ONCE)
 
     def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
         """Yield every version page by page; of one key the newest first."""
