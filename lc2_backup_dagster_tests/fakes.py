@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, StoreCapabilities
+from lc2_backup_dagster.clouds.store import (
+    ObjectInfo,
+    ObjectStore,
+    ObjectVersion,
+    StoreCapabilities,
+    Throttling,
+    no_versions,
+    refuse_version,
+)
 from lc2_backup_dagster.model.errors import AlreadyExists, ObjectNotFound, SourceChanged
 
 
@@ -44,6 +52,10 @@ class MemoryStore:
         self.objects: dict[str, tuple[bytes, ObjectInfo]] = {}
         self.lock = threading.Lock()
 
+    @property
+    def throttling(self) -> Throttling:
+        return Throttling()
+
     def check(self, *, write: bool) -> None:
         return None
 
@@ -59,14 +71,17 @@ class MemoryStore:
         create_only: bool = True,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         body = b"".join(chunks)
         if len(body) != size_bytes:
             raise SourceChanged(f"{key}: {len(body)} bytes came, {size_bytes} were announced")
-        return self._write(key, body, create_only, content_type, dict(metadata or {}))
+        facts = {"metadata": dict(metadata or {}), "tags": dict(tags or {}), "headers": dict(headers or {})}
+        return self._write(key, body, create_only, content_type, facts)
 
     def _write(
-        self, key: str, body: bytes, create_only: bool, content_type: str | None, metadata: dict[str, str]
+        self, key: str, body: bytes, create_only: bool, content_type: str | None, facts: Mapping[str, dict[str, str]]
     ) -> ObjectInfo:
         with self.lock:
             if create_only and key in self.objects:
@@ -77,8 +92,8 @@ class MemoryStore:
                 modified=self.clock.now(),
                 etag=hashlib.md5(body).hexdigest(),
                 content_type=content_type,
-                metadata=metadata,
                 encryption="AES256",
+                **facts,
             )
             self.objects[key] = (body, info)
             return info
@@ -88,13 +103,15 @@ class MemoryStore:
         return body[start:] if length is None else body[start : start + length]
 
     @contextmanager
-    def open(self, key: str, *, if_match: str | None = None) -> Iterator[_Reader]:
+    def open(self, key: str, *, if_match: str | None = None, version: str | None = None) -> Iterator[_Reader]:
+        refuse_version(self.url, version)
         body, info = self._find(key)
         if if_match is not None and info.etag != if_match:
             raise SourceChanged(f"{key} changed", key=key)
         yield _Reader(info, body)
 
-    def stat(self, key: str) -> ObjectInfo:
+    def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
+        refuse_version(self.url, version)
         return self._find(key)[1]
 
     def _find(self, key: str) -> tuple[bytes, ObjectInfo]:
@@ -111,6 +128,12 @@ class MemoryStore:
             if start_after is None or info.key.encode() > start_after.encode():
                 yield info
 
+    def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self.list(prefix)
+
+    def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
+        raise no_versions(self.url)
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in list(keys):
             with self.lock:
@@ -120,13 +143,22 @@ class MemoryStore:
         return isinstance(source, MemoryStore)
 
     def copy_from(
-        self, source: ObjectStore, source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
+        self,
+        source: ObjectStore,
+        source_key: str,
+        key: str,
+        *,
+        size_bytes: int,
+        if_match: str | None = None,
+        version: str | None = None,
     ) -> ObjectInfo:
         assert isinstance(source, MemoryStore)
+        refuse_version(source.url, version)
         body, info = source._find(source_key)
         if if_match is not None and info.etag != if_match:
             raise SourceChanged(f"{source_key} changed", key=source_key)
-        return self._write(key, body, False, info.content_type, dict(info.metadata))
+        facts = {"metadata": dict(info.metadata), "tags": dict(info.tags), "headers": dict(info.headers)}
+        return self._write(key, body, False, info.content_type, facts)
 
     def now(self) -> datetime:
         return self.clock.now()

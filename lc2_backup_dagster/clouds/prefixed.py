@@ -5,7 +5,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectReader, ObjectStore, StoreCapabilities
+from lc2_backup_dagster.clouds.store import (
+    ObjectInfo,
+    ObjectReader,
+    ObjectStore,
+    ObjectVersion,
+    StoreCapabilities,
+    Throttling,
+)
 
 
 def unwrapped(store: ObjectStore, key: str = "") -> tuple[ObjectStore, str]:
@@ -38,6 +45,11 @@ class PrefixedStore:
         inner = self.inner.capabilities
         return replace(inner, max_key_bytes=inner.max_key_bytes - len(self.prefix.encode("utf-8", "surrogateescape")))
 
+    @property
+    def throttling(self) -> Throttling:
+        """How often the inner store asked to slow down."""
+        return self.inner.throttling
+
     def check(self, *, write: bool) -> None:
         """Prove that the inner store can be listed, and written when ``write``."""
         self.inner.check(write=write)
@@ -55,6 +67,8 @@ class PrefixedStore:
         create_only: bool = True,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         """Write one object of any size in bounded memory."""
         stored = self.inner.put_stream(
@@ -64,6 +78,8 @@ class PrefixedStore:
             create_only=create_only,
             content_type=content_type,
             metadata=metadata,
+            tags=tags,
+            headers=headers,
         )
         return self._relative(stored)
 
@@ -71,19 +87,31 @@ class PrefixedStore:
         """Return the content or a range of it."""
         return self.inner.get(self.prefix + key, start=start, length=length)
 
-    def open(self, key: str, *, if_match: str | None = None) -> AbstractContextManager[ObjectReader]:
+    def open(
+        self, key: str, *, if_match: str | None = None, version: str | None = None
+    ) -> AbstractContextManager[ObjectReader]:
         """Open an object for reading forward; its ``info`` carries the inner store's key."""
-        return self.inner.open(self.prefix + key, if_match=if_match)
+        return self.inner.open(self.prefix + key, if_match=if_match, version=version)
 
-    def stat(self, key: str) -> ObjectInfo:
+    def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
         """Return what the store says of an object."""
-        return self._relative(self.inner.stat(self.prefix + key))
+        return self._relative(self.inner.stat(self.prefix + key, version=version))
 
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects below the prefix, with keys relative to it."""
         after = None if start_after is None else self.prefix + start_after
         for found in self.inner.list(self.prefix + prefix, start_after=after):
             yield self._relative(found)
+
+    def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects below the prefix in any order, with keys relative to it."""
+        for found in self.inner.list_unordered(self.prefix + prefix):
+            yield self._relative(found)
+
+    def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
+        """Yield every version below the prefix, with keys relative to it."""
+        for found in self.inner.list_versions(self.prefix + prefix):
+            yield replace(found, info=self._relative(found.info))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects in batches."""
@@ -94,10 +122,19 @@ class PrefixedStore:
         return self.inner.can_copy_from(source)
 
     def copy_from(
-        self, source: ObjectStore, source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
+        self,
+        source: ObjectStore,
+        source_key: str,
+        key: str,
+        *,
+        size_bytes: int,
+        if_match: str | None = None,
+        version: str | None = None,
     ) -> ObjectInfo:
         """Copy an object inside the store."""
-        copied = self.inner.copy_from(source, source_key, self.prefix + key, size_bytes=size_bytes, if_match=if_match)
+        copied = self.inner.copy_from(
+            source, source_key, self.prefix + key, size_bytes=size_bytes, if_match=if_match, version=version
+        )
         return self._relative(copied)
 
     def now(self) -> datetime:

@@ -11,14 +11,35 @@ Adapters live in one folder per cloud and translate every foreign exception into
 An adapter is safe to use from several threads.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from lc2_backup_dagster.model.errors import ConfigurationError
 
-@dataclass(frozen=True, slots=True)
+HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language")
+"""Names of what a store says of a content to browsers beyond its type, as ``ObjectInfo.headers`` holds them."""
+
+
+class _Asked:
+    """A yes or no of a dataclass that may be given as a question, which is asked whenever somebody wants to know."""
+
+    def __set_name__(self, kind: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: object | None, kind: type | None = None) -> bool:
+        if owner is None:
+            return False  # the field's default
+        fact: bool | Callable[[], bool] = owner.__dict__[self._name]
+        return fact if isinstance(fact, bool) else fact()
+
+    def __set__(self, owner: object, fact: bool | Callable[[], bool]) -> None:
+        owner.__dict__[self._name] = fact
+
+
+@dataclass(frozen=True, repr=False)
 class StoreCapabilities:
     """What a store can do beyond the required operations.
 
@@ -26,7 +47,8 @@ class StoreCapabilities:
         ordered_listing: ``list`` promises ascending byte order of the UTF-8 keys. Readers that merge still check.
         server_side_copy: ``copy_from`` works when ``can_copy_from`` says so.
         user_metadata: content type and user metadata of an object are kept.
-        versions: the store keeps older versions of keys (the bucket has versioning on).
+        versions: the store keeps older versions of keys (the bucket has versioning on). May be given as a function,
+            which asks the store when somebody wants to know; it raises ``StoreUnavailable`` rather than guess.
         max_key_bytes: longest key in UTF-8 bytes.
         max_segment_bytes: longest piece between two slashes, or None for no limit.
     """
@@ -34,7 +56,7 @@ class StoreCapabilities:
     ordered_listing: bool
     server_side_copy: bool
     user_metadata: bool
-    versions: bool = False
+    versions: _Asked = _Asked()
     max_key_bytes: int = 1024
     max_segment_bytes: int | None = None
 
@@ -54,6 +76,9 @@ class ObjectInfo:
         checksum: ``algorithm:value`` as the store gives it (for example ``sha256:…`` in hex), or None.
         encryption: how the store says it encrypts the object at rest (``AES256``, ``aws:kms``), or None.
         encryption_key_id: the store's id of that key, or None.
+        tags: the store's tags of the object; only from ``stat`` and ``open``. Empty also where reading them is not
+            allowed, which the store then logs once.
+        headers: those of ``HEADERS`` that the object has, names in lower case; only from ``stat`` and ``open``.
     """
 
     key: str
@@ -66,6 +91,36 @@ class ObjectInfo:
     checksum: str | None = None
     encryption: str | None = None
     encryption_key_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One of the versions of a key.
+
+    Attributes:
+        info: what a listing says of it; ``version`` is always set. A delete marker has size 0 and no etag.
+        is_delete_marker: the key was deleted at that moment and has no content.
+        is_latest: it is what the key is now.
+    """
+
+    info: ObjectInfo
+    is_delete_marker: bool
+    is_latest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Throttling:
+    """How often a store asked its clients to slow down.
+
+    Attributes:
+        requests: answers that said so.
+        seconds: waited because of them, summed over threads.
+    """
+
+    requests: int = 0
+    seconds: float = 0.0
 
 
 class ObjectReader(Protocol):
@@ -95,6 +150,11 @@ class ObjectStore(Protocol):
         """What this store can do beyond the required operations."""
         ...
 
+    @property
+    def throttling(self) -> Throttling:
+        """How often the store asked this object to slow down so far; it did, and tried again."""
+        ...
+
     def check(self, *, write: bool) -> None:
         """Prove that the bucket exists and can be listed, and written when ``write``.
 
@@ -122,8 +182,20 @@ class ObjectStore(Protocol):
         create_only: bool = True,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         """Write one object of any size in bounded memory; nothing is visible until all of it is.
+
+        Args:
+            key: the object.
+            chunks: its content.
+            size_bytes: length of the content.
+            create_only: refuse a taken key.
+            content_type: kept like all below where the store has ``user_metadata``, left out elsewhere.
+            metadata: user metadata.
+            tags: the store's tags of the object.
+            headers: some of ``HEADERS``.
 
         Raises:
             AlreadyExists: ``create_only`` and the key is taken.
@@ -139,24 +211,29 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def open(self, key: str, *, if_match: str | None = None) -> AbstractContextManager[ObjectReader]:
+    def open(
+        self, key: str, *, if_match: str | None = None, version: str | None = None
+    ) -> AbstractContextManager[ObjectReader]:
         """Open an object for reading forward.
 
         Args:
             key: the object.
             if_match: the etag it must still have.
+            version: the version to open, as ``list_versions`` names it; the latest when None.
 
         Raises:
-            ObjectNotFound: certainly absent.
+            ObjectNotFound: certainly absent, or that version is a delete marker.
             SourceChanged: it no longer has the etag ``if_match``.
+            ConfigurationError: a version is named and the store keeps none.
         """
         ...
 
-    def stat(self, key: str) -> ObjectInfo:
-        """Return what the store says of an object, with content type and metadata.
+    def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
+        """Return what the store says of an object, with content type, metadata, tags and headers.
 
         Raises:
-            ObjectNotFound: certainly absent.
+            ObjectNotFound: certainly absent, or that version is a delete marker.
+            ConfigurationError: a version is named and the store keeps none.
         """
         ...
 
@@ -169,6 +246,18 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield what ``list`` yields in any order, asking for several pages at once where the store allows it."""
+        ...
+
+    def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
+        """Yield every version of every key that begins with ``prefix``, delete markers too, in the store's own order.
+
+        Raises:
+            ConfigurationError: the store keeps no versions.
+        """
+        ...
+
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects in batches; keys that are absent already are no error (L-7)."""
         ...
@@ -178,18 +267,49 @@ class ObjectStore(Protocol):
         ...
 
     def copy_from(
-        self, source: "ObjectStore", source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
+        self,
+        source: "ObjectStore",
+        source_key: str,
+        key: str,
+        *,
+        size_bytes: int,
+        if_match: str | None = None,
+        version: str | None = None,
     ) -> ObjectInfo:
-        """Copy an object inside the store, metadata and content type with it, in several parts where it must.
+        """Copy an object inside the store, in several parts where it must: content type, metadata, tags, headers too.
 
         The caller has made sure that ``key`` is free (stores have no create-only copy in common).
 
+        Args:
+            source: a store that ``can_copy_from`` says yes to.
+            source_key: the object there.
+            key: of the copy.
+            size_bytes: size of the source as listed.
+            if_match: the etag that the source must still have.
+            version: the version of the source to copy; the latest when None.
+
         Raises:
-            ObjectNotFound: the source is certainly absent.
+            ObjectNotFound: the source is certainly absent, or that version is a delete marker.
             SourceChanged: the source no longer has the etag ``if_match``.
+            ConfigurationError: a version is named and the source keeps none.
         """
         ...
 
     def now(self) -> datetime:
         """Return the store's own time in UTC (leases are judged by it, never by the clock of this machine)."""
         ...
+
+
+def refuse_version(url: str, version: str | None) -> None:
+    """Raise if a version is named; for stores that keep none.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if version is not None:
+        raise no_versions(url)
+
+
+def no_versions(url: str) -> ConfigurationError:
+    """Return the error of a store that is asked for versions and keeps none."""
+    return ConfigurationError(f"{url} keeps no versions of its objects", hint="turn versioning on in the bucket")

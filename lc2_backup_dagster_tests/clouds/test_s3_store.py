@@ -66,16 +66,8 @@ def connect(s3_access):
         connection.close()
 
 
-class TestS3StoreKeepsTheContract(ObjectStoreContract):
+class S3Contract(ObjectStoreContract):
     unrepresentable_keys = ("", "x" * 1025, "\udcff")
-
-    @pytest.fixture
-    def store(self, store):
-        return store
-
-    @pytest.fixture
-    def other_store(self, other_store):
-        return other_store
 
     @pytest.fixture(autouse=True)
     def server(self, object_server, buckets):
@@ -90,6 +82,16 @@ class TestS3StoreKeepsTheContract(ObjectStoreContract):
                 answer = connection.getresponse()
                 answer.read()
                 assert answer.status == 201
+
+
+class TestS3StoreKeepsTheContract(S3Contract):
+    @pytest.fixture
+    def store(self, store):
+        return store
+
+    @pytest.fixture
+    def other_store(self, other_store):
+        return other_store
 
 
 def test_no_upload_in_parts_stays_behind(store, s3_connection, buckets):

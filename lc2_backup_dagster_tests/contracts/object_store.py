@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.model.errors import AlreadyExists, KeyNotRepresentable, ObjectNotFound, SourceChanged
+from lc2_backup_dagster.model.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    KeyNotRepresentable,
+    ObjectNotFound,
+    SourceChanged,
+)
 
 MIB = 1 << 20
 AWKWARD_KEYS = (
@@ -385,6 +391,27 @@ class ObjectStoreContract:
         store.check(write=True)
 
         assert keys_of(store) == []
+
+    def test_the_unordered_listing_is_the_listing(self, store):
+        fill(store, [f"{folder}/{number}" for folder in ("a", "b", "b-c") for number in range(3)])
+
+        for prefix in ("", "b", "b/", "b-", "nothing/"):
+            in_order = sorted(store.list(prefix), key=lambda found: found.key)
+            assert sorted(store.list_unordered(prefix), key=lambda found: found.key) == in_order
+
+    def test_versions_are_refused_where_there_are_none(self, store, other_store):
+        if store.capabilities.versions:
+            return
+        store.put("key", b"x")
+        attempts = [
+            lambda: list(store.list_versions()),
+            lambda: store.stat("key", version="one"),
+            lambda: store.open("key", version="one").__enter__(),
+            lambda: other_store.copy_from(store, "key", "copy", size_bytes=1, version="one"),
+        ]
+        for attempt in attempts:
+            with pytest.raises(ConfigurationError, match="no versions"):
+                attempt()
 
     def test_its_address_is_fit_for_messages(self, store):
         assert "//" in store.url

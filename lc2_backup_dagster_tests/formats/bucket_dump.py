@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectReader, ObjectStore
@@ -30,24 +31,22 @@ class BucketDump(DirectoryStore):
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         return self._content.get(key, start=start, length=length)
 
-    def stat(self, key: str) -> ObjectInfo:
-        return self._as_bucket(super().stat(key))
+    def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
+        return self._as_bucket(super().stat(key, version=version))
 
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
         for info in super().list(prefix, start_after=start_after):
             yield self._as_bucket(info)
 
     @contextmanager
-    def open(self, key: str, *, if_match: str | None = None) -> Iterator[_Reader]:
-        with super().open(key) as reader:
+    def open(self, key: str, *, if_match: str | None = None, version: str | None = None) -> Iterator[_Reader]:
+        with super().open(key, version=version) as reader:
             info = self._as_bucket(reader.info)
             assert if_match in (None, info.etag)
             yield _Reader(reader, info)
 
-    def copy_from(
-        self, source: ObjectStore, source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
-    ) -> ObjectInfo:
-        return self._as_bucket(super().copy_from(source, source_key, key, size_bytes=size_bytes, if_match=if_match))
+    def copy_from(self, source: ObjectStore, source_key: str, key: str, **options: Any) -> ObjectInfo:
+        return self._as_bucket(super().copy_from(source, source_key, key, **options))
 
     def _as_bucket(self, info: ObjectInfo) -> ObjectInfo:
         return replace(info, etag=hashlib.md5(self._content.get(info.key)).hexdigest())

@@ -123,10 +123,10 @@ class Refusing(DirectoryStore):
     refused = ""
 
     @contextmanager
-    def open(self, key, *, if_match=None):
+    def open(self, key, **conditions):
         if key == self.refused:
             raise AccessDenied(f"read '{key}': permission denied", key=key)
-        with super().open(key, if_match=if_match) as reader:
+        with super().open(key, **conditions) as reader:
             yield reader
 
 

@@ -153,7 +153,7 @@ class S3Bucket:
         with translated(operation, self.place, key or "", absent=absent):
             return getattr(client, operation)(Bucket=self.name, **given)
 
-    def head(self, key: str, *, etag: str | None = None) -> Mapping[str, Any]:
+    def head(self, key: str, *, etag: str | None = None, version: str | None = None) -> Mapping[str, Any]:
         """Ask for an object's properties.
 
         Raises:
@@ -162,7 +162,9 @@ class S3Bucket:
             SourceChanged: it does not have that etag, quoted as the header wants it.
         """
         try:
-            return self.call("head_object", key=key, absent=ObjectNotFound, IfMatch=etag, ChecksumMode="ENABLED")
+            return self.call(
+                "head_object", key=key, absent=ObjectNotFound, IfMatch=etag, ChecksumMode="ENABLED", VersionId=version
+            )
         except ObjectNotFound:
             self.call("head_bucket", absent=BucketNotFound)
             raise

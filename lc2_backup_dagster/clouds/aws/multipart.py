@@ -121,8 +121,22 @@ def upload_stream(
         return _finish(upload, in_flight(calls, at_once), size_bytes, create_only=create_only, is_ours=is_ours)
 
 
+def source_of(bucket: S3Bucket, key: str, version: str | None) -> dict[str, str]:
+    """Return how boto3 names the source of a copy."""
+    named = {"Bucket": bucket.name, "Key": key}
+    return named if version is None else {**named, "VersionId": version}
+
+
 def copy_parts(
-    source: S3Bucket, source_key: str, bucket: S3Bucket, key: str, *, size_bytes: int, part_bytes: int, etag: str | None
+    source: S3Bucket,
+    source_key: str,
+    bucket: S3Bucket,
+    key: str,
+    *,
+    size_bytes: int,
+    part_bytes: int,
+    etag: str | None,
+    version: str | None = None,
 ) -> ObjectInfo:
     """Copy an object inside the store part by part, with content type and metadata.
 
@@ -132,7 +146,7 @@ def copy_parts(
         ObjectNotFound: the source is absent.
         SourceChanged: it is not, or no longer, the object with that etag and size.
     """
-    head = source.head(source_key, etag=quoted(etag))
+    head = source.head(source_key, etag=quoted(etag), version=version)
     found = headed(source_key, head)
     if found.size_bytes != size_bytes:
         raise SourceChanged(
@@ -140,7 +154,7 @@ def copy_parts(
             key=source_key,
         )
     length = part_size(size_bytes, smallest=part_bytes)
-    place = {"Bucket": source.name, "Key": source_key}
+    place = source_of(source, source_key, version)
     with begun(bucket, key, {name: head.get(name) for name in _KEPT_BY_COPY}) as upload:
         ranges = ((start, min(start + length, size_bytes)) for start in range(0, size_bytes, length))
         calls = (

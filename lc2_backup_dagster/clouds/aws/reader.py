@@ -22,10 +22,12 @@ class S3Reader:
         bucket: where it is.
         key: the object.
         answer: the answer to ``get_object``.
+        version: the version that was asked for, or None.
     """
 
-    def __init__(self, bucket: S3Bucket, key: str, answer: Mapping[str, Any]) -> None:
+    def __init__(self, bucket: S3Bucket, key: str, answer: Mapping[str, Any], *, version: str | None = None) -> None:
         self._bucket = bucket
+        self._version = version
         self._info = headed(key, answer)
         self._body = answer["Body"]
         self._position = 0
@@ -76,6 +78,7 @@ class S3Reader:
             key=self._info.key,
             Range=f"bytes={self._position}-",
             IfMatch=quoted(self._info.etag),
+            VersionId=self._version,
         )
         self._body = answer["Body"]
         if self._position and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:

@@ -9,11 +9,19 @@ from uuid import uuid4
 from lc2_backup_dagster.clouds.aws.answers import MAX_KEY_BYTES, answered_at, checked, headed, quoted, written
 from lc2_backup_dagster.clouds.aws.client import S3Bucket, S3Connection
 from lc2_backup_dagster.clouds.aws.listing import check_listing, delete_objects, list_objects
-from lc2_backup_dagster.clouds.aws.multipart import copy_parts, upload_stream
+from lc2_backup_dagster.clouds.aws.multipart import copy_parts, source_of, upload_stream
 from lc2_backup_dagster.clouds.aws.pieces import MIB, exact_parts
 from lc2_backup_dagster.clouds.aws.reader import S3Reader, read_range
+from lc2_backup_dagster.clouds.aws.versions import keeps_versions, list_versions
 from lc2_backup_dagster.clouds.prefixed import unwrapped
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, StoreCapabilities
+from lc2_backup_dagster.clouds.store import (
+    ObjectInfo,
+    ObjectStore,
+    ObjectVersion,
+    StoreCapabilities,
+    Throttling,
+    no_versions,
+)
 from lc2_backup_dagster.model.errors import (
     AlreadyExists,
     BucketNotFound,
@@ -68,7 +76,7 @@ class S3Store:
         self._part_bytes = part_bytes
         self._copy_limit_bytes = copy_limit_bytes
         self._copy_part_bytes = copy_part_bytes
-        self._versions = False
+        self._versions: bool | None = None
 
     @property
     def url(self) -> str:
@@ -77,21 +85,23 @@ class S3Store:
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        """What S3 can do; ``versions`` is known after ``check``."""
+        """What S3 can do; whether it keeps ``versions`` is asked once, when somebody wants to know."""
         return StoreCapabilities(
             ordered_listing=self._ordered,
             server_side_copy=True,
             user_metadata=True,
-            versions=self._versions,
+            versions=self._has_versions,
             max_key_bytes=MAX_KEY_BYTES,
         )
+
+    @property
+    def throttling(self) -> Throttling:
+        """How often the store asked to slow down."""
+        return Throttling()
 
     def check(self, *, write: bool) -> None:
         """Prove that the bucket exists and can be listed, and written when ``write``, with a small object."""
         check_listing(self._bucket)
-        # Not every store knows versions and not everybody may ask; neither hinders a backup.
-        with suppress(PermanentError, StoreUnavailable):
-            self._versions = self._bucket.call("get_bucket_versioning").get("Status") == "Enabled"
         if write:
             probe = f".lc2-probe/{uuid4().hex}"
             self.put(probe, probe.encode())
@@ -110,6 +120,8 @@ class S3Store:
         create_only: bool = True,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         """Write one object of any size, in parts where it is large."""
         properties: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata) if metadata else None}
@@ -141,19 +153,33 @@ class S3Store:
         return read_range(self._bucket, checked(key), start=start, length=length)
 
     @contextmanager
-    def open(self, key: str, *, if_match: str | None = None) -> Generator[S3Reader, None, None]:
+    def open(
+        self, key: str, *, if_match: str | None = None, version: str | None = None
+    ) -> Generator[S3Reader, None, None]:
         """Open an object for reading forward."""
-        answer = self._bucket.call("get_object", key=checked(key), IfMatch=quoted(if_match))
-        with closing(S3Reader(self._bucket, key, answer)) as reader:
+        with self._version(key, version):
+            answer = self._bucket.call("get_object", key=checked(key), IfMatch=quoted(if_match), VersionId=version)
+        with closing(S3Reader(self._bucket, key, answer, version=version)) as reader:
             yield reader
 
-    def stat(self, key: str) -> ObjectInfo:
+    def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
         """Return what the store says of an object, with metadata, encryption and checksum if it has one."""
-        return headed(key, self._bucket.head(checked(key)))
+        with self._version(key, version):
+            return headed(key, self._bucket.head(checked(key), version=version))
 
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects page by page; without trust in the store's order, ``start_after`` reads all the pages."""
         return list_objects(self._bucket, prefix=prefix, start_after=start_after, ordered=self._ordered)
+
+    def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects in any order."""
+        return self.list(prefix)
+
+    def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
+        """Yield every version page by page; of one key the newest first."""
+        if not self._has_versions():
+            raise no_versions(self.url)
+        yield from list_versions(self._bucket, prefix=prefix)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, 1,000 at a time."""
@@ -165,27 +191,40 @@ class S3Store:
         return isinstance(store, S3Store) and store._connection.access.identity == self._connection.access.identity
 
     def copy_from(
-        self, source: ObjectStore, source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
+        self,
+        source: ObjectStore,
+        source_key: str,
+        key: str,
+        *,
+        size_bytes: int,
+        if_match: str | None = None,
+        version: str | None = None,
     ) -> ObjectInfo:
         """Copy an object inside the store, in parts above ``copy_limit_bytes``."""
         store, inner_key = unwrapped(source, source_key)
         if not isinstance(store, S3Store) or not self.can_copy_from(store):
             raise TypeError(f"{self.url} cannot copy from {source.url}; ask can_copy_from first")
-        origin = store._bucket
+        with store._version(inner_key, version):
+            return self._copy(store._bucket, checked(inner_key), checked(key), size_bytes, if_match, version)
+
+    def _copy(
+        self, origin: S3Bucket, source_key: str, key: str, size_bytes: int, if_match: str | None, version: str | None
+    ) -> ObjectInfo:
         if size_bytes > self._copy_limit_bytes:
             return copy_parts(
                 origin,
-                checked(inner_key),
+                source_key,
                 self._bucket,
-                checked(key),
+                key,
                 size_bytes=size_bytes,
                 part_bytes=self._copy_part_bytes,
                 etag=if_match,
+                version=version,
             )
         answer = self._bucket.call(
             "copy_object",
-            key=checked(key),
-            CopySource={"Bucket": origin.name, "Key": checked(inner_key)},
+            key=key,
+            CopySource=source_of(origin, source_key, version),
             CopySourceIfMatch=quoted(if_match),
         )
         result = answer.get("CopyObjectResult", {})
@@ -204,6 +243,28 @@ class S3Store:
     def close(self) -> None:
         """Close the connection; the next request opens it again."""
         self._connection.close()
+
+    def _has_versions(self) -> bool:
+        if self._versions is None:
+            self._versions = keeps_versions(self._bucket)
+        return self._versions
+
+    @contextmanager
+    def _version(self, key: str, version: str | None) -> Generator[None, None, None]:
+        """Refuse a version where there are none; reading a delete marker is reading what is not there."""
+        if version is None:
+            yield
+            return
+        if not self._has_versions():
+            raise no_versions(self.url)
+        try:
+            yield
+        except PermanentError as error:
+            if error.attributes.get("status") != 405:
+                raise
+            raise ObjectNotFound(
+                f"version {version} of '{key}' in {self.url} is a delete marker", key=key, version=version
+            ) from error
 
     def _put(self, key: str, body: bytes, *, create_only: bool, properties: Mapping[str, Any]) -> ObjectInfo:
         def send() -> ObjectInfo:

@@ -16,7 +16,15 @@ from lc2_backup_dagster.clouds.local.listing import describe, walk
 from lc2_backup_dagster.clouds.local.reader import FileReader, identity
 from lc2_backup_dagster.clouds.local.staging import clock, copy_all, publish, remove_stale, staged, write_all
 from lc2_backup_dagster.clouds.prefixed import unwrapped
-from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, StoreCapabilities
+from lc2_backup_dagster.clouds.store import (
+    ObjectInfo,
+    ObjectStore,
+    ObjectVersion,
+    StoreCapabilities,
+    Throttling,
+    no_versions,
+    refuse_version,
+)
 from lc2_backup_dagster.model.errors import (
     AlreadyExists,
     BucketNotFound,
@@ -71,6 +79,11 @@ class DirectoryStore:
             max_segment_bytes=255,
         )
 
+    @property
+    def throttling(self) -> Throttling:
+        """Nothing: a file system does not ask to slow down, it just is slow."""
+        return Throttling()
+
     def check(self, *, write: bool) -> None:
         """Prove that the directory exists and can be listed, and written when ``write``."""
         with self._translated("list"), folder(self._root, []) as root, os.scandir(root) as entries:
@@ -93,8 +106,10 @@ class DirectoryStore:
         create_only: bool = True,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
-        """Write one object of any size; content type and metadata are not kept (see ``capabilities``)."""
+        """Write one object of any size; content type, metadata, tags and headers are not kept (``capabilities``)."""
         segments = segments_of(key)
 
         def write(file: int) -> None:
@@ -120,12 +135,15 @@ class DirectoryStore:
             return reader.read_range(start, wanted)
 
     @contextmanager
-    def open(self, key: str, *, if_match: str | None = None) -> Generator[FileReader, None, None]:
+    def open(
+        self, key: str, *, if_match: str | None = None, version: str | None = None
+    ) -> Generator[FileReader, None, None]:
         """Open an object for reading forward.
 
         The reader raises ``SourceChanged`` at the end if somebody wrote into the file meanwhile: other programs write
         in place, and a mixture of two versions must not pass for either.
         """
+        refuse_version(self._url, version)
         segments = segments_of(key)
         # O_NONBLOCK: opening a pipe must not wait for a writer.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -142,8 +160,9 @@ class DirectoryStore:
         finally:
             os.close(file)
 
-    def stat(self, key: str) -> ObjectInfo:
+    def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
         """Return what the file system says of an object."""
+        refuse_version(self._url, version)
         segments = segments_of(key)
         with self._translated("stat", key, absent=True), folder(self._root, segments[:-1]) as here:
             status = os.stat(segments[-1], dir_fd=here, follow_symlinks=False)
@@ -155,6 +174,14 @@ class DirectoryStore:
         """Yield the objects in ascending byte order, holding the names of one folder per level in memory."""
         with self._translated("list"):
             yield from walk(self._root, prefix=encoded(prefix), after=encoded(start_after or ""))
+
+    def list_unordered(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects; one walk is as quick as several."""
+        return self.list(prefix)
+
+    def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
+        """Refuse: files have no versions."""
+        raise no_versions(self._url)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects and the folders that they leave empty."""
@@ -175,14 +202,21 @@ class DirectoryStore:
         return isinstance(unwrapped(source)[0], DirectoryStore)
 
     def copy_from(
-        self, source: ObjectStore, source_key: str, key: str, *, size_bytes: int, if_match: str | None = None
+        self,
+        source: ObjectStore,
+        source_key: str,
+        key: str,
+        *,
+        size_bytes: int,
+        if_match: str | None = None,
+        version: str | None = None,
     ) -> ObjectInfo:
         """Copy a file inside the kernel; file systems that can share blocks do so."""
         store, inner_key = unwrapped(source, source_key)
         if not isinstance(store, DirectoryStore):
             raise TypeError(f"{self._url} cannot copy from {source.url}; ask can_copy_from first")
         segments = segments_of(key)
-        with store.open(inner_key, if_match=if_match) as reader:
+        with store.open(inner_key, if_match=if_match, version=version) as reader:
 
             def write(file: int) -> None:
                 copied = copy_all(reader.file, file)

@@ -29,9 +29,9 @@ class Troubled(MemoryStore):
             raise AccessDenied("the credentials have ended")
 
     @contextmanager
-    def open(self, key: str, *, if_match: str | None = None) -> Iterator[Any]:
+    def open(self, key: str, **conditions: str | None) -> Iterator[Any]:
         self.trouble(key)
-        with super().open(key, if_match=if_match) as reader:
+        with super().open(key, **conditions) as reader:
             yield reader
 
     def find_for_copy(self, key: str) -> None:
