@@ -20,7 +20,7 @@ from typing import Any, Self
 from lc2_backup_dagster import __version__
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.model.clock import Clock, from_text, to_text
-from lc2_backup_dagster.model.errors import BackupError, ComponentBusy, Fenced, PartCorrupt
+from lc2_backup_dagster.model.errors import AlreadyExists, BackupError, ComponentBusy, Fenced, PartCorrupt
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.model.window import Moment
 from lc2_backup_dagster.repository import canonical, layout
@@ -32,6 +32,7 @@ from lc2_backup_dagster.repository.manifest import (
     Manifest,
     MomentEntry,
     StrategyEntry,
+    decode_manifest,
     encode_manifest,
     stream_entry,
 )
@@ -247,13 +248,8 @@ class Attempt:
         Raises:
             Fenced: the attempt was superseded, or a base expired or was purged since ``begin``.
         """
-        manifest = self._manifest(draft)
-        data = encode_manifest(manifest)
-        key = f"{self.prefix}manifest.json"
         self.check_alive()
-        self._context.store.put(key, data)
-        if self._context.store.get(key) != data:
-            raise PartCorrupt(f"{key} in {self._context.store.url} was stored with other bytes than were sent", key=key)
+        manifest, data = self._put_manifest(self._manifest(draft))
 
         def decide(history: History) -> dict[str, Any]:
             self._require_running(history)
@@ -277,6 +273,26 @@ class Attempt:
         self._committed = self._context.log.known.backups[self.backup_id]
         self.manifest = manifest
         return self._committed
+
+    def _put_manifest(self, manifest: Manifest) -> tuple[Manifest, bytes]:
+        """Write the manifest and return it with its bytes, or those that an earlier try of this step has written.
+
+        Only a joined attempt can meet one: a step that died between manifest and commit is run again. What it said of
+        the data must be what this one says; when it was written, and for whom, may differ.
+        """
+        store, key, data = self._context.store, f"{self.prefix}manifest.json", encode_manifest(manifest)
+        try:
+            store.put(key, data)
+        except AlreadyExists:
+            found = store.get(key)
+            earlier = decode_manifest(found, where=key)
+            same = {"finished": earlier.finished, "initiator": earlier.initiator}
+            if not self._joined or encode_manifest(manifest.model_copy(update=same)) != found:
+                raise
+            return earlier, found
+        if store.get(key) != data:
+            raise PartCorrupt(f"{key} in {store.url} was stored with other bytes than were sent", key=key)
+        return manifest, data
 
     def _manifest(self, draft: ManifestDraft) -> Manifest:
         key_id = self._context.sealer.key_id

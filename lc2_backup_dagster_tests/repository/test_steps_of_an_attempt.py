@@ -4,12 +4,14 @@ from io import BytesIO
 
 import pytest
 
-from lc2_backup_dagster.model.errors import ComponentBusy, Fenced, StoreUnavailable
+from lc2_backup_dagster.model.errors import AlreadyExists, ComponentBusy, Fenced, StoreUnavailable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.lease import LEASE_SECONDS, PAUSE_SECONDS
+from lc2_backup_dagster.repository.manifest import encode_manifest
 from lc2_backup_dagster.repository.record import Initiator, RecordType
 from lc2_backup_dagster_tests.builders import TESTER, a_draft, a_repository
+from lc2_backup_dagster_tests.fakes import Killed
 
 LATER = Initiator(actor="tester", source="cli", run_id="run-2")
 
@@ -137,6 +139,54 @@ def test_a_step_of_a_superseded_attempt_is_fenced(open_repository, clock):
     with pytest.raises(Fenced, match="superseded by"):
         early.commit(a_draft())
     assert [each.backup_id for each in open_repository().backups()] == [winner.backup_id]
+
+
+def dies_at_its_commit(repository, store, draft):
+    """Write everything but the commit record, and die."""
+    put = store.put
+
+    def dying(key, body, *, create_only=True):
+        if key.startswith("log/"):
+            raise Killed
+        return put(key, body, create_only=create_only)
+
+    step = join(repository).__enter__()
+    store.put = dying
+    with pytest.raises(Killed):
+        step.commit(draft)
+    store.put = put
+    step._heartbeat.leave()
+
+
+def test_a_step_that_died_between_manifest_and_commit_is_run_again(open_repository, store, clock):
+    attempt_id = handed_over(open_repository())
+    dies_at_its_commit(open_repository(), store, a_draft())
+    clock.move(seconds=20)
+    repository = open_repository()
+    with join(repository) as again:
+        backup = again.commit(a_draft())
+    assert backup.backup_id == attempt_id
+    assert repository.manifest(attempt_id).finished == backup.summary["finished"], "the log names what is there"
+
+
+def test_a_manifest_that_says_something_else_is_not_committed(open_repository, store):
+    handed_over(open_repository())
+    dies_at_its_commit(open_repository(), store, a_draft())
+    repository = open_repository()
+    with pytest.raises(AlreadyExists), join(repository) as again:
+        again.commit(a_draft(window="2026-11-22-02:00"))
+    assert repository.backups() == []
+
+
+def test_only_a_step_that_joined_may_meet_a_manifest(open_repository, store):
+    repository = open_repository()
+    with (
+        pytest.raises(AlreadyExists),
+        repository.begin(Component.FILES, window=None, initiator=TESTER) as attempt,
+    ):
+        store.put(f"{attempt.prefix}manifest.json", encode_manifest(attempt._manifest(a_draft())))
+        attempt.commit(a_draft())
+    assert repository.backups() == []
 
 
 def test_a_begin_that_fails_before_it_hands_over_ends_the_attempt(open_repository):

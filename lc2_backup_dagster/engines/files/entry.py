@@ -189,7 +189,7 @@ def decode_entries(source: SupportsRead, *, name: str) -> Iterator[FileEntry]:
         ManifestCorrupt: a bad line, a last line without end, or keys out of order; names the stream and the line.
     """
     last: str | None = None
-    for number, line in enumerate(_lines(source, name), start=1):
+    for number, line in enumerate(manifest_lines(source, name), start=1):
         entry = decode_entry(line, where=f"{name} line {number}")
         if last is not None and entry.key <= last:
             raise ManifestCorrupt(f"{name} line {number} is out of order: {entry.key!r} after {last!r}")
@@ -202,7 +202,12 @@ def encode_entries(entries: Iterable[FileEntry]) -> bytes:
     return b"".join(encode_entry(entry) for entry in entries)
 
 
-def _lines(source: SupportsRead, name: str) -> Iterator[bytes]:
+def manifest_lines(source: SupportsRead, name: str) -> Iterator[bytes]:
+    """Cut a stream of entries into lines, without their line feeds.
+
+    Raises:
+        ManifestCorrupt: the last line has no end, or a line is longer than any entry.
+    """
     rest = b""
     while piece := source.read(_READ_BYTES):
         lines = (rest + piece).split(b"\n")

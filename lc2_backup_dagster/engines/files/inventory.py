@@ -13,6 +13,7 @@ from typing import Self
 
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
+from lc2_backup_dagster.engines.files.shards import WHOLE, Shard, list_shard
 from lc2_backup_dagster.model.clock import Clock, SystemClock
 from lc2_backup_dagster.model.errors import AccessDenied
 
@@ -75,6 +76,7 @@ def take_inventory(
     store: ObjectStore,
     *,
     prefix: str = "",
+    shard: Shard = WHOLE,
     include: Callable[[str], bool] | None = None,
     scratch: Path | None = None,
     clock: Clock | None = None,
@@ -85,6 +87,7 @@ def take_inventory(
     Args:
         store: what is listed.
         prefix: only keys that begin with it.
+        shard: only keys that belong to it; the prefix is empty then.
         include: says which keys count; all when None.
         scratch: folder for what does not fit into memory.
         clock: tells the time where the store must not be asked (a directory tells it by writing); this machine's
@@ -98,10 +101,10 @@ def take_inventory(
     """
     sorter = RowSorter(scratch, run_rows=run_rows)
     try:
-        tell = _clock_of(store, clock or SystemClock())
+        tell = clock_of(store, clock or SystemClock())
         started = tell()
         excluded = size_bytes = 0
-        for found in store.list(prefix):
+        for found in store.list(prefix) if shard == WHOLE else list_shard(store, shard):
             if include is not None and not include(found.key):
                 excluded += 1
                 continue
@@ -121,7 +124,8 @@ def take_inventory(
         raise
 
 
-def _clock_of(store: ObjectStore, fallback: Clock) -> Callable[[], datetime]:
+def clock_of(store: ObjectStore, fallback: Clock) -> Callable[[], datetime]:
+    """Return how to ask a store for its time, or the fallback where it must not be asked."""
     try:
         store.now()
     except AccessDenied:  # a source that is only readable, as it should be
