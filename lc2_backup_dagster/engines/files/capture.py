@@ -149,6 +149,9 @@ def capture_files(
     ):
         remaining = with_finished(listing.changes, finished.entries(), protection_of=source.protection_of)
         files = SourceFiles(source.store, patience=patience, pinned=as_of is not None)
+        journal = Journal(
+            attempt, repository.site, lane=lane.name if lane else None, every_entries=limits.journal_entries
+        )
         transfer = Transfer(
             Copier(
                 attempt,
@@ -159,7 +162,7 @@ def capture_files(
                 sealing_bytes=limits.memory_bytes - reading_bytes,
             ),
             lines,
-            Journal(attempt, repository.site, lane=lane.name if lane else None, every_entries=limits.journal_entries),
+            journal,
             source=source.store,
             destination=repository.store,
             protection_of=source.protection_of,
@@ -167,6 +170,9 @@ def capture_files(
             progress=progress,
         )
         counts = transfer.run(remaining)
+        if lane:
+            # Its attempt may still die for another shard's sake; the next one need not copy any of this again.
+            journal.write()
         counts.unreadable.extend(listing.findings.missing)
         if as_of and listing.findings.replaced and not listing.superseded():
             raise _thinned_out(source, as_of, listing.findings.replaced)

@@ -81,8 +81,15 @@ class Journal:
             or self._size_bytes >= self._every_bytes
             or self._monotonic() - self._written >= self._every_seconds
         )
-        if not due:
-            return
+        if due:
+            self.write()
+
+    def write(self) -> None:
+        """Write what was taken, and make sure that the attempt is alive.
+
+        Raises:
+            Fenced: the attempt was superseded.
+        """
         self._attempt.check_alive()
         if self._lines:
             body = b"".join(self._lines)
