@@ -80,6 +80,8 @@ class FilesAccess:
         is_generated: whether the application makes the file again by itself; such a file is never an orphan.
         protection_of: ``client`` or ``store`` for a key.
         max_concurrency: files moved at once.
+        shards: prefixes that the library is cut by; none where one process captures all of it.
+        settings: names what decides which files are captured, and how; another text when any of that changes.
     """
 
     store: ObjectStore
@@ -88,6 +90,8 @@ class FilesAccess:
     is_generated: Callable[[str], bool]
     protection_of: Callable[[str], str]
     max_concurrency: int
+    shards: tuple[str, ...] = ()
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

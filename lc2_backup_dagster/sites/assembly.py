@@ -34,7 +34,14 @@ from lc2_backup_dagster.operations.site_context import (
 from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
 from lc2_backup_dagster.sites.schema import Destination, SiteDefinition
-from lc2_backup_dagster.sites.selection import ProtectionRules, bucket_of, file_selection, in_bucket, source_id
+from lc2_backup_dagster.sites.selection import (
+    ProtectionRules,
+    bucket_of,
+    file_selection,
+    files_settings,
+    in_bucket,
+    source_id,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +238,8 @@ def _files(definition: SiteDefinition, environment: Mapping[str, str]) -> FilesA
         is_generated=generated.match,
         protection_of=ProtectionRules(told).protection_of,
         max_concurrency=told.max_concurrency,
+        shards=told.shards,
+        settings=files_settings(definition),
     )
 
 
