@@ -1,4 +1,4 @@
-"""`make bench`: measure, print tables with ratios. ARGS="--sizes 0.2,2,10 --documents 3200 --only database,files"."""
+"""`make bench`: measure, print tables with ratios. ARGS="--sizes 0.2,2,10 --objects 10000 --only database,files"."""
 
 import argparse
 import os
@@ -8,13 +8,16 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.bench_site import running_bench
+from benchmarks.chains import measure_chains
 from benchmarks.dagster_cost import measure_dagster
 from benchmarks.database import measure_compression, measure_database
 from benchmarks.files import measure_files
+from benchmarks.inventory import measure_inventory
 from benchmarks.physical import measure_against_pgbackrest, measure_physical
 from benchmarks.table import print_rows
+from benchmarks.wal import measure_wal
 
-_PARTS = ("database", "physical", "pgbackrest", "compression", "files", "dagster")
+_PARTS = ("database", "physical", "pgbackrest", "chains", "wal", "compression", "files", "inventory", "dagster")
 
 
 def main() -> None:
@@ -22,7 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--sizes", default="0.2,2", help="gigabytes of database, comma-separated (default: 0.2,2)")
     parser.add_argument("--scale", type=int, default=100, help="scale of pgbench, 16 MB each (default: 100)")
-    parser.add_argument("--documents", type=int, default=3200, help="documents of the library (default: 3200)")
+    parser.add_argument("--chain", type=int, default=24, help="increments of a chain (default: 24)")
+    parser.add_argument("--seconds", type=int, default=30, help="length of each load on the WAL (default: 30)")
+    parser.add_argument("--objects", type=int, default=100_000, help="files that are copied (default: 100000)")
+    parser.add_argument("--listed", type=int, default=1_000_000, help="files that are listed (default: 1000000)")
+    parser.add_argument(
+        "--entries", type=int, default=10_000_000, help="files of a manifest that is compared (default: 10000000)"
+    )
     parser.add_argument(
         "--only", default=",".join(_PARTS), help=f"parts, comma-separated (default: {','.join(_PARTS)})"
     )
@@ -48,10 +57,26 @@ def main() -> None:
                 measure_against_pgbackrest(
                     bench, scale=options.scale, report=lambda rows: print_rows("Against pgBackRest", rows)
                 )
+            if "chains" in parts:
+                measure_chains(
+                    bench,
+                    scale=options.scale,
+                    length=options.chain,
+                    report=lambda rows: print_rows("Chains of increments", rows),
+                )
+            if "wal" in parts:
+                print("\n".join(["", "WAL", *measure_wal(bench, seconds=options.seconds)]))
             if "compression" in parts:
                 print("\n".join(["", "Compression (zstd 3, encrypted)", *measure_compression(bench), ""]))
             if "files" in parts:
-                print_rows("Document library", measure_files(bench, documents=options.documents))
+                measure_files(bench, objects=options.objects, report=lambda rows: print_rows("Files", rows))
+            if "inventory" in parts:
+                measure_inventory(
+                    bench.home,
+                    objects=options.listed,
+                    entries=options.entries,
+                    report=lambda rows: print_rows("Inventory", rows),
+                )
             if "dagster" in parts:
                 print("\n".join(["", "Dagster", *measure_dagster(bench)]))
     finally:

@@ -24,7 +24,13 @@ destination:
   store: {destination}
   encryption: {{key: {{kind: file, path: {key_file}}}}}
 database:
-  {{host: 127.0.0.1, port: {port}, name: {database}, user: postgres, passwordEnv: BENCH_PASSWORD, sslMode: disable}}
+  host: 127.0.0.1
+  port: {port}
+  name: {database}
+  user: postgres
+  passwordEnv: BENCH_PASSWORD
+  sslMode: disable
+  wal: {wal}
 files:
   source: {{store: {source}}}
   protection: {protection}
@@ -75,6 +81,8 @@ class Bench:
         database: str = "postgres",
         protection: str = "client",
         port: int | None = None,
+        wal_slot: str | None = None,
+        source: Path | None = None,
     ) -> Path:
         """Write a site file into a folder of its own and return the folder."""
         folder = self.home / "sites" / name
@@ -87,9 +95,10 @@ class Bench:
             key_file=key_file,
             port=port or self.postgres.port,
             database=database,
-            source=self.s3(LIBRARY),
+            source=f"{{kind: directory, path: '{source}'}}" if source else self.s3(LIBRARY),
             protection=protection,
             restored=self.s3(RESTORED),
+            wal=f"{{enabled: true, slot: {wal_slot}}}" if wal_slot else "{enabled: false}",
         )
         (folder / "site.yaml").write_text(text)
         return folder

@@ -1,117 +1,180 @@
-"""Files: first copy, a run without changes, a run with some, a restore; against rclone on the same server."""
+"""Files in many small objects: first copy, runs without and with changes, restore; beside rclone and restic.
+
+rclone copies between two buckets of the same server, by the server itself or through the client as ours does. restic
+knows no bucket as a source: it backs up a folder with the same files, and so does ours for that comparison.
+"""
 
 import os
 import shutil
-import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
-from benchmarks.bench_site import BACKUPS, LIBRARY, Bench
+from benchmarks.bench_site import BACKUPS, LIBRARY, RESTORED, Bench
 from benchmarks.measured import Measured, measure, worker
+from benchmarks.rclone import rclone
 from benchmarks.table import Row
-from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
-from lc2_backup_dagster.demo.seed.scale import LiferayScale
+from lc2_backup_dagster.clouds.local.store import DirectoryStore
+from lc2_backup_dagster.clouds.store import ObjectStore
 
-_CHANGED_SHARE = 0.01
+_SHARES = (0.001, 0.01, 0.1)
+_SMALLEST, _LARGEST = 4 * 1024, 1024 * 1024
+_LOG_MEDIAN, _LOG_SPREAD = 9.7, 1.2
+"""Natural logarithm of 16 KB, and how far sizes spread around it: many small files, few large ones."""
+_SEEDERS = 8
+
+Report = Callable[[list[Row]], None]
+"""Takes rows as soon as they are known."""
 
 
-def measure_files(bench: Bench, *, documents: int) -> list[Row]:
-    """Seed a library and copy it in both protections beside ``rclone sync`` (server-side and through the client)."""
-    scale = LiferayScale(documents=documents)
-    seed_liferay_library(bench.bucket(LIBRARY), scale)
-    rows: list[Row] = []
+def measure_files(bench: Bench, *, objects: int, report: Report) -> None:
+    """Copy objects of 4 KB to 1 MB in both protections beside rclone, then a folder of the same beside restic."""
+    _seed(bench.bucket(LIBRARY), objects)
     for protection in ("client", "store"):
-        site = bench.site(f"files-{protection}", destination=_destination(bench, protection), protection=protection)
-        rclone = _Rclone(bench, f"rclone-{protection}", server_side=protection == "store")
-        first, theirs = worker("files", site, bench.environment), rclone.sync()
-        rows.append(_row(f"first copy, {protection}", first, theirs, rclone.name))
-        same, theirs = worker("files", site, bench.environment), rclone.sync()
-        rows.append(_row(f"nothing changed, {protection}", same, theirs, rclone.name))
-        _change(bench, documents)
-        some, theirs = worker("files", site, bench.environment), rclone.sync()
-        rows.append(_row(f"1 % changed, {protection}", some, theirs, rclone.name))
-        back = worker("restore-files", site, bench.environment, some.told["backup_id"], f"restored-{protection}")
-        theirs = rclone.sync_back()
-        rows.append(
-            Row(
-                f"{some.told['objects']} files",
-                f"restore, {protection}",
-                back.told["operation_seconds"],
-                back.cpu_seconds,
-                back.peak_bytes,
-                moved_bytes=some.told["logical_bytes"],
-                peer=rclone.name,
-                peer_seconds=theirs.seconds,
-                peer_cpu_seconds=theirs.cpu_seconds,
-            )
-        )
-    return rows
+        _between_buckets(bench, protection, objects, report)
+    folder = bench.home / "library-folder"
+    _seed(DirectoryStore(folder, create=True), objects)
+    _from_folder(bench, folder, objects, report)
 
 
-def _destination(bench: Bench, protection: str) -> str:
-    bucket = f"{BACKUPS}-{protection}"
-    bench.objects.create_bucket(bucket)
-    return bench.s3(bucket)
-
-
-def _change(bench: Bench, documents: int) -> None:
-    """Replace one in a hundred files by others of the same length."""
-    store = bench.bucket(LIBRARY)
-    random = Random(documents)
-    keys = [item for item in store.list() if random.random() < _CHANGED_SHARE and "/0/" not in item.key]
-    for item in keys:
-        store.put(item.key, random.randbytes(item.size_bytes), create_only=False)
-
-
-class _Rclone:
-    """``rclone sync`` between two buckets of the same server, with its checks at their cheapest."""
-
-    def __init__(self, bench: Bench, bucket: str, *, server_side: bool) -> None:
-        self.name = f"rclone sync ({'server-side' if server_side else 'through the client'})"
-        self._bench = bench
-        self._bucket = bucket
-        self._server_side = server_side
-        self._program = str(Path(sys.executable).parent / "rclone")
-        if not os.access(self._program, os.X_OK):
-            self._program = shutil.which("rclone") or "rclone"
+def _between_buckets(bench: Bench, protection: str, objects: int, report: Report) -> None:
+    backups, peer_bucket = f"{BACKUPS}-{protection}", f"rclone-{protection}"
+    for bucket in (backups, peer_bucket, f"{peer_bucket}-back"):
         bench.objects.create_bucket(bucket)
-        bench.objects.create_bucket(f"{bucket}-back")
+    site = bench.site(f"files-{protection}", destination=bench.s3(backups), protection=protection)
+    server_side = protection == "store"
+    peer = f"rclone sync ({'by the server' if server_side else 'through the client'})"
 
-    def sync(self) -> Measured:
-        return self._run(f"a:{LIBRARY}", f"b:{self._bucket}")
+    def theirs(source: str, target: str) -> Measured:
+        credentials = bench.environment["BENCH_KEY"], bench.environment["BENCH_SECRET"]
+        return rclone(
+            bench.objects.endpoint,
+            "sync",
+            source,
+            target,
+            "--checksum",
+            credentials=credentials,
+            server_side=server_side,
+        )
 
-    def sync_back(self) -> Measured:
-        return self._run(f"b:{self._bucket}", f"a:{self._bucket}-back")
+    def compare(what: str) -> Measured:
+        ours = worker("files", site, bench.environment)
+        report([_row(f"{what}, {protection}", ours, theirs(LIBRARY, peer_bucket), peer)])
+        return ours
 
-    def _run(self, source: str, target: str) -> Measured:
-        environment = {**os.environ, "RCLONE_CONFIG": os.devnull}
-        for remote in "ab":
-            settings = {
-                "type": "s3",
-                "provider": "SeaweedFS",
-                "endpoint": self._bench.objects.endpoint,
-                "access_key_id": self._bench.environment["BENCH_KEY"],
-                "secret_access_key": self._bench.environment["BENCH_SECRET"],
-                "no_check_bucket": "true",
-            }
-            environment |= {f"RCLONE_CONFIG_{remote.upper()}_{name.upper()}": text for name, text in settings.items()}
-        command = [self._program, "sync", source, target, "--checksum", "--transfers=8", "--checkers=8"]
-        # Two remotes of one server: rclone copies inside it only when it is told that it may.
-        command.append("--server-side-across-configs=" + ("true" if self._server_side else "false"))
-        command += ["--exclude", "*/0/*/**", "--fast-list", "--quiet"]
-        return measure(command, environment=environment, discard=True)
+    compare("first copy")
+    last = compare("nothing changed")
+    for share in _SHARES:
+        _change(bench.bucket(LIBRARY), objects, share)
+        last = compare(f"{share:.1%} changed")
+    _restore(bench, site, last, theirs(peer_bucket, f"{peer_bucket}-back"), f"restore, {protection}", peer, report)
+
+
+def _from_folder(bench: Bench, folder: Path, objects: int, report: Report) -> None:
+    bench.objects.create_bucket("restic")
+    site = bench.site("files-folder", destination=bench.directory("repository-files"), source=folder)
+    peer = _Restic(bench.home / "restic", folder)
+
+    def compare(what: str) -> Measured:
+        ours = worker("files", site, bench.environment)
+        report([_row(f"{what}, folder → folder", ours, peer.backup(), "restic backup")])
+        return ours
+
+    compare("first copy")
+    last = compare("nothing changed")
+    for share in _SHARES:
+        _change(DirectoryStore(folder), objects, share)
+        last = compare(f"{share:.1%} changed")
+    restored = peer.restore(bench.home / "restic-restored")
+    _restore(bench, site, last, restored, "restore, folder → S3", "restic restore, folder → folder", report)
+
+
+def _restore(bench: Bench, site: Path, last: Measured, theirs: Measured, what: str, peer: str, report: Report) -> None:
+    ours = worker("restore-files", site, bench.environment, last.told["backup_id"], what.replace(" ", "-"))
+    row = Row(
+        size=f"{last.told['objects']:,} files",
+        what=what,
+        seconds=ours.told["operation_seconds"],
+        cpu_seconds=ours.cpu_seconds,
+        peak_bytes=ours.peak_bytes,
+        moved_bytes=last.told["logical_bytes"],
+        peer=peer,
+        peer_seconds=theirs.seconds,
+        peer_cpu_seconds=theirs.cpu_seconds,
+    )
+    report([row])
+    restored = bench.bucket(RESTORED)
+    restored.delete(found.key for found in restored.list())
+
+
+def _contents(objects: int, *, seed: int) -> Iterator[tuple[str, int, int]]:
+    """Yield key, size and seed of the content of every object; sizes do not change with the seed."""
+    for number in range(objects):
+        size = int(Random(number).lognormvariate(_LOG_MEDIAN, _LOG_SPREAD))
+        key = f"20101/{20_100 + number // 1000}/{number:09d}/1.0"
+        yield key, min(max(size, _SMALLEST), _LARGEST), seed * objects + number
+
+
+def _write(store: ObjectStore, contents: Iterator[tuple[str, int, int]]) -> None:
+    def put(one: tuple[str, int, int]) -> None:
+        key, size, seed = one
+        store.put(key, Random(seed).randbytes(size), create_only=False)
+
+    with ThreadPoolExecutor(_SEEDERS) as pool:
+        for _ in pool.map(put, contents):
+            pass
+
+
+def _seed(store: ObjectStore, objects: int) -> None:
+    _write(store, _contents(objects, seed=0))
+
+
+def _change(store: ObjectStore, objects: int, share: float) -> None:
+    """Replace a share of the files by others of the same length."""
+    chosen, turn = Random(share), round(1 / share)
+    _write(store, (each for each in _contents(objects, seed=turn) if chosen.random() < share))
+
+
+class _Restic:
+    """restic with a local repository; it encrypts, and compresses as zstd does by default."""
+
+    def __init__(self, repository: Path, source: Path) -> None:
+        program = shutil.which("restic")
+        if program is None:
+            raise SystemExit("restic is not installed: apt-get install restic")
+        self._program = program
+        self._source = source
+        told = {
+            "RESTIC_REPOSITORY": str(repository),
+            "RESTIC_PASSWORD": "bench",
+            "RESTIC_CACHE_DIR": f"{repository}-cache",
+        }
+        self._environment = {**os.environ, **told}
+        self._run("init")
+
+    def backup(self) -> Measured:
+        return self._run("backup", str(self._source))
+
+    def restore(self, target: Path) -> Measured:
+        measured = self._run("restore", "latest", "--target", str(target))
+        shutil.rmtree(target)
+        return measured
+
+    def _run(self, *words: str) -> Measured:
+        return measure([self._program, "--quiet", *words], environment=self._environment, discard=True)
 
 
 def _row(what: str, ours: Measured, theirs: Measured, peer: str) -> Row:
     return Row(
-        size=f"{ours.told['objects']} files",
+        size=f"{ours.told['objects']:,} files",
         what=what,
         seconds=ours.told["operation_seconds"],
         cpu_seconds=ours.cpu_seconds,
         peak_bytes=ours.peak_bytes,
         moved_bytes=ours.told["copied_bytes"],
         stored_bytes=ours.told["copied_stored_bytes"],
-        peer=peer,
+        peer=f"{peer}, peak {theirs.tree_peak_bytes / 1e6:,.0f} MB",
         peer_seconds=theirs.seconds,
         peer_cpu_seconds=theirs.cpu_seconds,
     )

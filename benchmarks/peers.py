@@ -82,11 +82,14 @@ class PgBackRest:
         """Make a backup of type ``full`` or ``incr``."""
         return self._run("backup", f"--type={kind}")
 
-    def restore(self, target: Path) -> Measured:
-        """Restore the newest backup into a new directory."""
+    def restored(self) -> Measured:
+        """Restore the newest backup into a new directory, and remove it again."""
+        target = self.home / "restored"
         target.mkdir(mode=0o700)
         give_to(self._account, target)
-        return self._run("restore", f"--pg1-path={target}", "--type=immediate", "--archive-mode=off")
+        measured = self._run("restore", f"--pg1-path={target}", "--type=immediate", "--archive-mode=off")
+        shutil.rmtree(target)
+        return measured
 
     def stored_bytes(self) -> int:
         """Bytes of all backups in the repository, without WAL."""

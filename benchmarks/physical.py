@@ -7,37 +7,25 @@ ours backs up too. Increments of blocks need a server 17, there the raw native t
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench_site import Bench
-from benchmarks.measured import Measured, measure, worker
-from benchmarks.peers import Barman, PgBackRest, server_cpu_seconds
+from benchmarks.measured import measure
+from benchmarks.peers import Barman, PgBackRest
+from benchmarks.pgbench import PROCESSES, Cost, change, our_restore, ours, row, seed, server_15, with_server
 from benchmarks.table import Row
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.engines.postgres.tools import find_tools
 
-_FILL_FACTOR = 90
-_ROWS_PER_PAGE = 55
-_DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 _SHARES = (0.001, 0.01, 0.1)
-_PROCESSES = 2
+_SHARE_DOUBLED = 0.01
+
+Report = Callable[[list[Row]], None]
+"""Takes rows as soon as they are known."""
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """A command, with what it cost the server as well."""
-
-    measured: Measured
-    server_cpu_seconds: float
-
-    @property
-    def cpu_seconds(self) -> float:
-        return self.measured.cpu_seconds + self.server_cpu_seconds
-
-
-def measure_physical(bench: Bench, *, scale: int, report: Callable[[list[Row]], None]) -> None:
-    """Measure full backups, increments and restores.
+def measure_physical(bench: Bench, *, scale: int, report: Report) -> None:
+    """Measure full backups and increments, at last with the database doubled.
 
     Args:
         bench: running servers; its PostgreSQL is a 17.
@@ -45,167 +33,98 @@ def measure_physical(bench: Bench, *, scale: int, report: Callable[[list[Row]], 
         report: takes rows as soon as they are known.
     """
     size = f"pgbench {scale}"
-    tools = find_tools(at_least_major=17)
-    _seed(bench.postgres, scale)
-    raw = bench.home / "raw"
-    raw.mkdir()
-    connect = f"-d 'host=127.0.0.1 port={bench.postgres.port} user=postgres'"
-    base_command = f"{tools.pg_basebackup} -Ft -X fetch -c fast {connect} -D -"
-
-    def shell(command: str) -> _Cost:
-        environment = {**os.environ, "PGPASSWORD": bench.postgres.password}
-        return _with_server(bench.postgres, lambda: measure(["sh", "-c", command], environment=environment))
-
+    raw = _RawTools(bench)
+    seed(bench.postgres, scale)
     local = bench.site("physical", destination=bench.directory("repository-physical"))
     s3 = bench.site("physical-s3", destination=bench.s3("backups"))
-    shell(f"{base_command} > /dev/null")  # once, so that every side finds the same pages in memory
-    nothing = shell(f"{base_command} > /dev/null")
-    compressed = shell(f"{base_command} | zstd -3 -q -T{_PROCESSES} > {raw}/full.tar.zst") if _has_zstd() else nothing
-    full = _ours(bench, bench.postgres, local)
+    raw.run(raw.base_backup)  # once, so that every side finds the same pages in memory
+    nothing, compressed = raw.run(raw.base_backup), raw.run(raw.base_backup + raw.compressed)
+    full = ours(bench, bench.postgres, local)
     report(
         [
-            _row(size, "full → directory", full, "pg_basebackup > /dev/null", nothing),
-            _row(size, "full → directory", full, "pg_basebackup | zstd -3", compressed),
-            _row(size, "full → S3", _ours(bench, bench.postgres, s3), "pg_basebackup > /dev/null", nothing),
+            row(size, "full → directory", full, "pg_basebackup > /dev/null", nothing),
+            row(size, "full → directory", full, "pg_basebackup | zstd -3", compressed),
+            row(size, "full → S3", ours(bench, bench.postgres, s3), "pg_basebackup > /dev/null", nothing),
         ]
     )
-    # The raw tool's chain needs the manifest of its own full backup.
-    shell(f"{tools.pg_basebackup} -Fp -X fetch -c fast {connect} -D {raw}/full --no-sync")
+    raw.remember_manifest()
+    increments: dict[float, Cost] = {}
     for share in _SHARES:
-        _change(bench.postgres, share)
-        native = shell(
-            f"{base_command} --incremental={raw}/full/backup_manifest | "
-            + (f"zstd -3 -q -T{_PROCESSES} > {raw}/incremental" if _has_zstd() else f"cat > {raw}/incremental")
-        )
-        ours = _ours(bench, bench.postgres, local)
-        report([_row(size, f"increment, {share:.1%} changed", ours, "pg_basebackup --incremental | zstd", native)])
-    newest = str(_ours(bench, bench.postgres, local).measured.told["backup_id"])
-    report([_restore_row(bench, size, "restore chain of 4", local, newest)])
-    shutil.rmtree(raw)
+        increments[share] = _increment(bench, raw, local, share, size, report)
+    bench.postgres.execute("CREATE TABLE doubled AS SELECT * FROM pgbench_accounts", "CHECKPOINT")
+    ours(bench, bench.postgres, local)
+    raw.remember_manifest()
+    doubled = _increment(bench, raw, local, _SHARE_DOUBLED, f"{size}, doubled", report, turn=1)
+    before = increments[_SHARE_DOUBLED]
+    what = f"increment, {_SHARE_DOUBLED:.1%} of the first half changed"
+    stored = int(before.measured.told["stored_bytes"])
+    report([row(f"{size}, doubled", what, doubled, "ours before it was doubled", before, stored)])
+    shutil.rmtree(raw.folder)
 
 
-def measure_against_pgbackrest(bench: Bench, *, scale: int, report: Callable[[list[Row]], None]) -> None:
+def _increment(
+    bench: Bench, raw: "_RawTools", site: Path, share: float, size: str, report: Report, *, turn: int = 0
+) -> Cost:
+    change(bench.postgres, share, turn=turn)
+    native = raw.run(f"{raw.base_backup} --incremental={raw.manifest}{raw.compressed}")
+    made = ours(bench, bench.postgres, site)
+    peer = "pg_basebackup --incremental | zstd"
+    report([row(size, f"increment, {share:.1%} changed", made, peer, native, raw.output.stat().st_size)])
+    raw.remember_manifest()  # the peer's next increment holds the next change only, as ours does
+    return made
+
+
+class _RawTools:
+    """PostgreSQL's own client, compressed by zstd with the level and the threads of ours."""
+
+    def __init__(self, bench: Bench) -> None:
+        if shutil.which("zstd") is None:
+            raise SystemExit("zstd is not installed: apt-get install zstd")
+        self._server = bench.postgres
+        self.folder = bench.home / "raw"
+        self.folder.mkdir()
+        self.output = self.folder / "output"
+        self.manifest = self.folder / "backup_manifest"
+        connect = f"-d 'host=127.0.0.1 port={bench.postgres.port} user=postgres'"
+        self.base_backup = f"{find_tools(at_least_major=17).pg_basebackup} -Ft -X fetch -c fast {connect} -D -"
+        self.compressed = f" | zstd -3 -q -T{PROCESSES} > {self.output}"
+
+    def run(self, command: str) -> Cost:
+        environment = {**os.environ, "PGPASSWORD": self._server.password}
+        return with_server(self._server, lambda: measure(["sh", "-c", command], environment=environment, discard=True))
+
+    def remember_manifest(self) -> None:
+        """Take a backup for the sake of its manifest, on which the next increment stands."""
+        self.run(f"{self.base_backup} | tar -xOf - backup_manifest > {self.manifest}")
+
+
+def measure_against_pgbackrest(bench: Bench, *, scale: int, report: Report) -> None:
     """Measure ours and pgBackRest on one server 15, and Barman's full backup."""
-    if shutil.which("pgbackrest") is None or not _DEBIAN_15.is_dir():
-        raise SystemExit("pgbackrest and PostgreSQL 15 are not installed: apt-get install pgbackrest postgresql-15")
     size = f"pgbench {scale}"
-    settings = {"shared_buffers": "256MB", "max_wal_size": "4GB", "archive_mode": "on", "archive_command": "true"}
-    server = PostgresServer(
-        bench.home / "postgres-15", password="bench-password", bin_directory=_DEBIAN_15, settings=settings
-    )
-    try:
-        with server:
-            _seed(server, scale)
-            peer = PgBackRest(server, bench.home / "peers", processes=_PROCESSES)
-            site = bench.site("physical-15", destination=bench.directory("repository-15"), port=server.port)
-            _ours(bench, server, site)  # once, so that both sides find the same pages in memory
-            ours = _ours(bench, server, site)
-            theirs = _with_server(server, lambda: peer.backup("full"))
-            rows = [_row(size, "full → directory, server 15", ours, "pgBackRest full", theirs, peer.stored_bytes())]
-            report(rows)
-            target = peer.home / "restored"
-            theirs = _Cost(peer.restore(target), 0.0)
-            shutil.rmtree(target)
-            report([_restore_row(bench, size, "restore full, server 15", site, _id(ours), "pgBackRest", theirs)])
-            _change(server, 0.01)
-            before = peer.stored_bytes()
-            increment = _with_server(server, lambda: peer.backup("incr"))
-            report(
-                [
-                    _row(
-                        size,
-                        "(pgBackRest's increment, 1.0% changed)",
-                        increment,
-                        None,
-                        None,
-                        peer.stored_bytes() - before,
-                    )
-                ]
-            )
-            if shutil.which("barman") is not None:
-                _barman(bench, server, size, ours, report)
-    finally:
-        server.remove()
+    with server_15(bench) as server:
+        seed(server, scale)
+        peer = PgBackRest(server, bench.home / "peers", processes=PROCESSES)
+        site = bench.site("physical-15", destination=bench.directory("repository-15"), port=server.port)
+        ours(bench, server, site)  # once, so that both sides find the same pages in memory
+        made = ours(bench, server, site)
+        theirs = with_server(server, lambda: peer.backup("full"))
+        report([row(size, "full → directory, server 15", made, "pgBackRest full", theirs, peer.stored_bytes())])
+        restored = our_restore(bench, site, made.backup_id)
+        report([row(size, "restore full, server 15", restored, "pgBackRest", Cost(peer.restored()))])
+        change(server, 0.01)
+        before = peer.stored_bytes()
+        increment = with_server(server, lambda: peer.backup("incr"))
+        stored = peer.stored_bytes() - before
+        report([row(size, "(pgBackRest's increment, 1.0% changed)", increment, peer_stored_bytes=stored)])
+        if shutil.which("barman") is not None:
+            _barman(bench, server, size, made, report)
 
 
-def _barman(bench: Bench, server: PostgresServer, size: str, ours: _Cost, report: Callable[[list[Row]], None]) -> None:
+def _barman(bench: Bench, server: PostgresServer, size: str, made: Cost, report: Report) -> None:
     barman = Barman(server, bench.home / "peers")
     try:
-        theirs = _with_server(server, barman.backup)
-        report(
-            [_row(size, "full → directory, server 15", ours, "Barman (zstd, no cipher)", theirs, barman.stored_bytes())]
-        )
+        theirs = with_server(server, barman.backup)
+        what, peer = "full → directory, server 15", "Barman (zstd, no cipher)"
+        report([row(size, what, made, peer, theirs, barman.stored_bytes())])
     finally:
         barman.close()
-
-
-def _seed(server: PostgresServer, scale: int) -> None:
-    tools = find_tools(at_least_major=17)
-    environment = {**os.environ, "PGPASSWORD": server.password, "PGHOST": "127.0.0.1", "PGPORT": str(server.port)}
-    command = [
-        tools.program("pgbench"),
-        "-i",
-        "-q",
-        "-s",
-        str(scale),
-        "-F",
-        str(_FILL_FACTOR),
-        "-U",
-        "postgres",
-        "postgres",
-    ]
-    measure(command, environment=environment, discard=True)
-    server.execute("CHECKPOINT")
-
-
-def _change(server: PostgresServer, share: float) -> None:
-    """Change one row on that share of the pages of the largest table; the fill factor leaves it on its page."""
-    step = round(_ROWS_PER_PAGE / share)
-    server.execute(f"UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % {step} = 0", "CHECKPOINT")
-
-
-def _ours(bench: Bench, server: PostgresServer, site: Path) -> _Cost:
-    return _with_server(server, lambda: worker("database", site, bench.environment))
-
-
-def _with_server(server: PostgresServer, run: Callable[[], Measured]) -> _Cost:
-    before = server_cpu_seconds(server)
-    measured = run()
-    return _Cost(measured, server_cpu_seconds(server) - before)
-
-
-def _id(cost: _Cost) -> str:
-    return str(cost.measured.told["backup_id"])
-
-
-def _row(
-    size: str, what: str, ours: _Cost, peer: str | None, theirs: _Cost | None, peer_stored_bytes: int | None = None
-) -> Row:
-    told = ours.measured.told
-    return Row(
-        size=size,
-        what=f"{what} ({told['kind']})" if "kind" in told else what,
-        seconds=told.get("operation_seconds", ours.measured.seconds),
-        cpu_seconds=ours.cpu_seconds,
-        peak_bytes=ours.measured.peak_bytes,
-        moved_bytes=told.get("plain_bytes"),
-        stored_bytes=told.get("stored_bytes", peer_stored_bytes if theirs is None else None),
-        first_byte_seconds=told.get("first_byte_seconds"),
-        peer=peer,
-        peer_seconds=theirs.measured.seconds if theirs else None,
-        peer_cpu_seconds=theirs.cpu_seconds if theirs else None,
-        peer_stored_bytes=peer_stored_bytes if theirs else None,
-    )
-
-
-def _restore_row(
-    bench: Bench, size: str, what: str, site: Path, backup_id: str, peer: str | None = None, theirs: _Cost | None = None
-) -> Row:
-    target = bench.home / f"restored-{backup_id}"
-    restored = worker("restore-server", site, bench.environment, backup_id, str(target))
-    shutil.rmtree(target)
-    return _row(size, what, _Cost(restored, 0.0), peer, theirs)
-
-
-def _has_zstd() -> bool:
-    return shutil.which("zstd") is not None

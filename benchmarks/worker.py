@@ -51,12 +51,12 @@ def main() -> None:
         restore(context, request, now=datetime.now(UTC), initiator=_WHO)
     told |= {
         "operation_seconds": time.monotonic() - began,
-        "peak_bytes": _peak_bytes(),
+        "peak_bytes": peak_bytes(),
     }
     print(json.dumps(told))
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Return the largest resident memory of this process; ``ru_maxrss`` would inherit that of its parent."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

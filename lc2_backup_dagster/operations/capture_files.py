@@ -1,6 +1,6 @@
 """Capture the files of a site: only what changed since the last backup is moved."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +24,9 @@ from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
 
+Expect = Callable[[int, int], None]
+"""Called once with the files and bytes that were listed, where they are known before anything is copied."""
+
 
 def capture_site_files(
     context: SiteContext,
@@ -32,6 +35,7 @@ def capture_site_files(
     asked_at: datetime,
     initiator: Initiator,
     progress: Progress | None = None,
+    expect: Expect | None = None,
 ) -> Captured:
     """Capture every file of the site, in this process, and commit it as the backup of a window.
 
@@ -49,7 +53,7 @@ def capture_site_files(
     """
     frame, plan = choose_plan(context, window=window, asked_at=asked_at)
     try:
-        return _capture(context, frame, plan, initiator=initiator, progress=progress)
+        return _capture(context, frame, plan, initiator=initiator, progress=progress, expect=expect)
     except WindowNotRestorable as late:
         return past_instead(context, frame, late, initiator=initiator, progress=progress)
 
@@ -102,7 +106,13 @@ def _past(context: SiteContext, window: Window) -> tuple[CaptureFrame, FilesPlan
 
 
 def _capture(
-    context: SiteContext, frame: CaptureFrame, plan: FilesPlan, *, initiator: Initiator, progress: Progress | None
+    context: SiteContext,
+    frame: CaptureFrame,
+    plan: FilesPlan,
+    *,
+    initiator: Initiator,
+    progress: Progress | None,
+    expect: Expect | None = None,
 ) -> Captured:
     repository = frame.repository
     attempt = repository.begin(
@@ -120,8 +130,9 @@ def _capture(
                 previous=previous,
                 as_of=as_of,
                 scratch=context.database.scratch_directory,
-                limits=Limits(max_concurrency=context.files.max_concurrency),
+                limits=capture_limits(context),
                 progress=progress,
+                expect=expect,
             )
         done = frame.commit(attempt, files_draft(captured, plan), decides=captured.moment.restorable_from)
     return require_complete(done, what=files_named(context))
@@ -135,6 +146,14 @@ def file_source(context: SiteContext, shard: Shard = WHOLE) -> FileSource:
         shard=shard,
         include=context.files.is_selected,
         protection_of=lambda key: Protection(context.files.protection_of(key)),
+    )
+
+
+def capture_limits(context: SiteContext, *, processes: int = 1) -> Limits:
+    """Return what one of several processes that capture at once may use."""
+    rate = context.files.max_bytes_per_second
+    return Limits(
+        max_concurrency=context.files.max_concurrency, bytes_per_second=None if rate is None else rate // processes
     )
 
 

@@ -17,12 +17,13 @@ from lc2_backup_dagster.engines.files.ports import Progress
 from lc2_backup_dagster.engines.files.shard_merge import merge_shards
 from lc2_backup_dagster.engines.files.shard_results import ShardResult, read_result, write_result
 from lc2_backup_dagster.engines.files.shards import Lane, Shard, plan_key, shards_of
-from lc2_backup_dagster.engines.files.transfer import Limits
 from lc2_backup_dagster.model.clock import from_text, to_text
 from lc2_backup_dagster.model.errors import ComponentMissing, ConfigurationError, Fenced, WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.operations.capture_files import (
+    Expect,
+    capture_limits,
     choose_plan,
     file_source,
     files_named,
@@ -87,7 +88,13 @@ def begin_shards(context: SiteContext, *, window: Window, asked_at: datetime, in
 
 
 def capture_shard(
-    context: SiteContext, number: int, *, ticket: str, initiator: Initiator, progress: Progress | None = None
+    context: SiteContext,
+    number: int,
+    *,
+    ticket: str,
+    initiator: Initiator,
+    progress: Progress | None = None,
+    expect: Expect | None = None,
 ) -> ShardResult:
     """Capture one shard for the attempt of a run, and write its result down; one that is there already is returned.
 
@@ -97,6 +104,7 @@ def capture_shard(
         ticket: of the run that began the attempt.
         initiator: who asks.
         progress: told how far it is.
+        expect: told how much there is.
 
     Raises:
         Fenced: the run's attempt was superseded, or has ended.
@@ -123,8 +131,9 @@ def capture_shard(
                 as_of=as_of,
                 lane=Lane(shard),
                 scratch=context.database.scratch_directory,
-                limits=Limits(max_concurrency=context.files.max_concurrency),
+                limits=capture_limits(context, processes=len(shared.prefixes) + 1),
                 progress=progress,
+                expect=expect,
             )
         result = ShardResult(attempt.backup_id, shard, repository.sealer.key_id, captured)
         return write_result(attempt, repository, result)

@@ -10,6 +10,7 @@ from lc2_backup_dagster.engines.files.restore import restore_files
 from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.engines.files.writing import FilesRestore
+from lc2_backup_dagster.engines.postgres.database_properties import DatabaseProperties
 from lc2_backup_dagster.engines.postgres.dump import dump_stream_name
 from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM
 from lc2_backup_dagster.engines.postgres.preflight import server_major
@@ -105,9 +106,7 @@ def _restore_database(
             directory=stream == DIRECTORY_STREAM,
             options=DumpOptions(
                 jobs=request.jobs,
-                encoding=manifest.details["encoding"],
-                collate=manifest.details["collate"],
-                ctype=manifest.details["ctype"],
+                properties=DatabaseProperties.from_details(manifest.details),
             ),
             dump_bytes=plan.plain_bytes,
             scratch=scratch,

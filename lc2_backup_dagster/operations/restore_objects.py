@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
+from lc2_backup_dagster.engines.postgres.database_properties import DatabaseProperties, read_properties
 from lc2_backup_dagster.engines.postgres.new_database import check_target_absent
 from lc2_backup_dagster.engines.postgres.preflight import server_major
 from lc2_backup_dagster.engines.postgres.restore_dump import DumpOptions, RestoredDump, restore_dump
@@ -145,7 +146,7 @@ def _move(
             server,
             tools,
             target_database=target_database,
-            options=DumpOptions(jobs=jobs, schemas=_schemas(wanted), **_character_set(source)),
+            options=DumpOptions(jobs=jobs, schemas=_schemas(wanted), properties=_properties(source)),
             scratch=Path(place),
             on_progress=progress,
         )
@@ -221,17 +222,6 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-class _CharacterSet(TypedDict):
-    encoding: str
-    collate: str
-    ctype: str
-
-
-def _character_set(source: Server) -> _CharacterSet:
+def _properties(source: Server) -> DatabaseProperties:
     with source.connect() as connection:
-        row = connection.execute(
-            "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database"
-            " WHERE datname = current_database()"
-        ).fetchone()
-    assert row is not None
-    return {"encoding": row[0], "collate": row[1], "ctype": row[2]}
+        return read_properties(connection)

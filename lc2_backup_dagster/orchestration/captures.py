@@ -38,7 +38,7 @@ def capture_component(component: Component, context: dg.AssetExecutionContext, o
     asked: dict[str, Any] = {"window": window, "asked_at": asked_at(context), "initiator": initiator_of(context)}
     progress = LoggedProgress(context.log, str(component))
     if component is Component.FILES:
-        return capture_site_files(opened, **asked, progress=progress.objects_done)
+        return capture_site_files(opened, **asked, progress=progress.objects_done, expect=progress.expect)
     capture = capture_database if component is Component.DATABASE else capture_database_dump
     return capture(opened, **asked, progress=progress.bytes_done)
 

@@ -21,15 +21,22 @@ class LoggedProgress:
         self._log = log
         self._step = step
         self._total = total_bytes
+        self._objects: int | None = None
         self._began = self._last = time.monotonic()
 
     def bytes_done(self, done: int, total: int | None) -> None:
         """Take bytes done, of those in all where that is known."""
         self._tell(done, total or self._total, "")
 
+    def expect(self, objects: int, total: int) -> None:
+        """Take how many objects and bytes there are."""
+        self._objects, self._total = objects, total
+        self._log.info(f"{self._step}: {objects} files, {readable_bytes(total)} are there")
+
     def objects_done(self, objects: int, done: int) -> None:
         """Take objects and bytes done."""
-        self._tell(done, self._total, f"{objects} files, ")
+        of = f" of {self._objects}" if self._objects else ""
+        self._tell(done, self._total, f"{objects}{of} files, ")
 
     def _tell(self, done: int, total: int | None, what: str) -> None:
         now = time.monotonic()

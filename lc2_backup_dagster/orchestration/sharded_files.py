@@ -116,13 +116,15 @@ def _capture(site: SiteAssets, shard: Shard) -> dg.OpDefinition:
         tags={"lc2/component": str(_FILES), "lc2/shard": str(shard)},
     )
     def capture(context: dg.OpExecutionContext, sites: SitesResource) -> None:
+        progress = LoggedProgress(context.log, f"files below {shard}")
         with translate_errors():
             captured = capture_shard(
                 sites.open(definition),
                 shard.number,
                 ticket=ticket_of(context),
                 initiator=initiator_of(context),
-                progress=LoggedProgress(context.log, f"files below {shard}").objects_done,
+                progress=progress.objects_done,
+                expect=progress.expect,
             ).capture
         counts = captured.counts
         context.log.info(

@@ -238,6 +238,7 @@ def _files(definition: SiteDefinition, environment: Mapping[str, str]) -> FilesA
         is_generated=generated.match,
         protection_of=ProtectionRules(told).protection_of,
         max_concurrency=told.max_concurrency,
+        max_bytes_per_second=told.max_bytes_per_second,
         shards=told.shards,
         settings=files_settings(definition),
     )

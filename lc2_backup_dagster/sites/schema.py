@@ -135,6 +135,11 @@ class Files(Strict):
         default=(), description="Globs of files to back up; empty means all. Excludes win over includes."
     )
     max_concurrency: Annotated[Positive, Field(le=64)] = Field(default=8, description="Files transferred at once.")
+    max_bytes_per_second: Annotated[Positive, Field(ge=64 * 1024)] | None = Field(
+        default=None,
+        description="What a backup may take from the source per second, copies by the store included. Restores know no "
+        "limit.",
+    )
     shards: Annotated[tuple[Text, ...], Field(max_length=64)] = Field(
         default=(),
         description="Beginnings of keys, below `files.source.prefix`. The files of each, and all others together, are "

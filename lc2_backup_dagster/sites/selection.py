@@ -34,11 +34,13 @@ def file_selection(definition: SiteDefinition) -> FileSelection:
 def files_settings(definition: SiteDefinition) -> str:
     """Name what decides which files are captured, and how: processes that capture shards of one backup must agree.
 
-    How many files are moved at once, and how the library is cut, is not part of it.
+    How fast files are moved, and how the library is cut, is not part of it.
     """
     application = definition.application_kind
     decides = {
-        "files": definition.files.model_dump(mode="json", exclude={"max_concurrency", "shards"}),
+        "files": definition.files.model_dump(
+            mode="json", exclude={"max_concurrency", "max_bytes_per_second", "shards"}
+        ),
         "application": [list(application.default_excludes), list(application.generated_globs)],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 
 from lc2_backup_dagster.engines.files import transfer
+from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations import capture_shards
 from lc2_backup_dagster.orchestration import sharded_files
@@ -79,8 +80,7 @@ def _captured(context: Any, number: int, **options: Any) -> Any:
 
 
 # Small steps: a journal of a few files, so that a process that dies has finished some.
-_limits = capture_shards.Limits
-capture_shards.Limits = lambda **given: _limits(journal_entries=2, **{**given, "max_concurrency": 1})  # type: ignore
+capture_shards.capture_limits = lambda *_, **__: Limits(max_concurrency=1, journal_entries=2)  # type: ignore
 transfer.BUNDLE_FILES = 2
 SitesResource.open = _open  # type: ignore[method-assign]
 sharded_files.capture_shard = _captured  # type: ignore[assignment]

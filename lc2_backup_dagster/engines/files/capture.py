@@ -3,6 +3,7 @@
 Of a library as it is now, or, where the source keeps versions, as it was; whole, or one shard of it.
 """
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.files.byte_rate import ByteRate
 from lc2_backup_dagster.engines.files.changes import Change, changes, with_finished
 from lc2_backup_dagster.engines.files.copying import Copier
 from lc2_backup_dagster.engines.files.counts import CaptureCounts
@@ -86,12 +88,17 @@ class FilesCapture:
 
 @dataclass(slots=True)
 class _Listing:
-    """What was listed, compared with backups, and what is known once all of it was read."""
+    """What was listed, compared with backups, and what is known once all of it was read.
+
+    Attributes:
+        total: files and their bytes, where they are known before the files are looked at one by one.
+    """
 
     moment: Moment
     ordered: bool
     changes: Iterator[Change]
     excluded: Callable[[], int]
+    total: tuple[int, int] | None = None
     findings: PastFindings = field(default_factory=PastFindings)
     superseded: Callable[[], int] = lambda: 0
 
@@ -108,6 +115,7 @@ def capture_files(
     limits: Limits | None = None,
     patience: Patience | None = None,
     progress: Progress | None = None,
+    expect: Callable[[int, int], None] | None = None,
 ) -> FilesCapture:
     """Capture every file of a source, copying only what changed.
 
@@ -125,7 +133,8 @@ def capture_files(
         scratch: folder for lists that do not fit into memory.
         limits: threads and memory.
         patience: how often things are tried again.
-        progress: told how far it is.
+        progress: told how far it is, in objects and bytes; unchanged ones count as soon as they are passed.
+        expect: told once how many objects and bytes there are, before the first is copied.
 
     Raises:
         ConfigurationError: a file is to be copied by a store that cannot copy it.
@@ -148,10 +157,14 @@ def capture_files(
         OrderedLines(manifest.write, folder=scratch) as lines,
     ):
         remaining = with_finished(listing.changes, finished.entries(), protection_of=source.protection_of)
-        files = SourceFiles(source.store, patience=patience, pinned=as_of is not None)
+        stopping = threading.Event()
+        rate = ByteRate(limits.bytes_per_second, wait=stopping.wait)
+        files = SourceFiles(source.store, patience=patience, rate=rate, pinned=as_of is not None)
         journal = Journal(
             attempt, repository.site, lane=lane.name if lane else None, every_entries=limits.journal_entries
         )
+        if expect and listing.total:
+            expect(*listing.total)
         transfer = Transfer(
             Copier(
                 attempt,
@@ -160,6 +173,7 @@ def capture_files(
                 source_id=source.source_id,
                 generation=lane.generation(attempt.backup_id) if lane else attempt.backup_id,
                 sealing_bytes=limits.memory_bytes - reading_bytes,
+                stopping=stopping,
             ),
             lines,
             journal,
@@ -201,6 +215,7 @@ def _listed(
                 inventory.ordered,
                 changes(previous, inventory.objects(), protection_of=source.protection_of),
                 lambda: inventory.excluded,
+                (inventory.count, inventory.size_bytes),
             )
         return
     with list_as_of(
@@ -218,8 +233,8 @@ def _listed(
             past.ordered,
             changes_as_of(_included(as_of.known, source), past.newest(), findings, protection_of=source.protection_of),
             lambda: past.excluded,
-            findings,
-            lambda: past.superseded,
+            findings=findings,
+            superseded=lambda: past.superseded,
         )
 
 

@@ -75,6 +75,7 @@ class Copier:
             for this one.
         sealing_bytes: memory for sealing and reading back. It is apart from that for reading, so that many workers
             may wait for a distant source while few hold the five forms that a part has in between.
+        stopping: set when the run is ending; long copies then give up.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Copier:
         source_id: str,
         generation: str,
         sealing_bytes: int,
+        stopping: threading.Event,
     ) -> None:
         self._attempt = attempt
         self._repository = repository
@@ -96,7 +98,7 @@ class Copier:
         self._key_id = repository.sealer.key_id
         self._sealing = ByteGate(sealing_bytes)
         self._begun: set[str] = set()
-        self.stopping = threading.Event()
+        self.stopping = stopping
 
     def bundle(self, members: Sequence[ObjectInfo]) -> Outcome:
         """Read small files one after the other and seal them together.
@@ -197,6 +199,7 @@ class Copier:
         again = key in self._begun
         self._begun.add(key)
         if not (again and self._is_there(key, None, info.size_bytes)):
+            self._source.rate.take(info.size_bytes)
             try:
                 destination.copy_from(
                     self._source.store,

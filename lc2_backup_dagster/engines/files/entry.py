@@ -22,6 +22,7 @@ Order is that of code points, which is the byte order of UTF-8.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _FIELDS = frozenset("kstevcuhl")
 _READ_BYTES = 1 << 20
 _LONGEST_LINE = 256 << 20
+_SHA256 = re.compile("[0-9a-f]{64}")
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -99,6 +101,7 @@ class FileEntry:
         metadata: user metadata.
         sha256: hex SHA-256 of the content; None while a store-side copy has not been read yet.
         location: where the content is.
+        line: what it was decoded from; of a changed copy None.
     """
 
     key: str
@@ -110,6 +113,8 @@ class FileEntry:
     content_type: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     sha256: str | None = None
+    # Not a parameter, so that dataclasses.replace() drops it: a changed entry has another line.
+    line: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def protection(self) -> Protection:
@@ -129,7 +134,9 @@ class FileEntry:
 
 
 def encode_entry(entry: FileEntry) -> bytes:
-    """Return the line of an entry, with its line feed."""
+    """Return the line of an entry, with its line feed; one that was decoded is passed on as it was."""
+    if entry.line is not None:
+        return entry.line
     row: dict[str, object] = {"k": entry.key, "s": entry.size_bytes, "t": (entry.modified - _EPOCH) // _MICROSECOND}
     if entry.etag is not None:
         row["e"] = entry.etag
@@ -162,7 +169,7 @@ def decode_entry(line: bytes, *, where: str) -> FileEntry:
             raise ValueError("not an entry, or an unknown field")
         fields = cast(dict[str, Any], row)
         size_bytes = _whole(fields["s"])
-        return FileEntry(
+        entry = FileEntry(
             key=_text(fields["k"]),
             size_bytes=size_bytes,
             modified=_EPOCH + _MICROSECOND * _integer(fields["t"]),
@@ -173,6 +180,8 @@ def decode_entry(line: bytes, *, where: str) -> FileEntry:
             metadata={_text(name): _text(value) for name, value in fields["u"].items()} if "u" in fields else {},
             sha256=_sha256(fields["h"]) if "h" in fields else None,
         )
+        object.__setattr__(entry, "line", line if line.endswith(b"\n") else line + b"\n")
+        return entry
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ManifestCorrupt(f"{where} is not a file entry: {error!r}", where=where) from error
 
@@ -287,6 +296,6 @@ def _whole(value: Any) -> int:
 
 
 def _sha256(value: Any) -> str:
-    if len(_text(value)) != 64 or not set(value) <= set("0123456789abcdef"):
+    if _SHA256.fullmatch(_text(value)) is None:
         raise ValueError(f"{value!r} is not a SHA-256")
     return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectReader, ObjectStore
+from lc2_backup_dagster.engines.files.byte_rate import ByteRate
 from lc2_backup_dagster.model.errors import (
     AccessDenied,
     KeyNotRepresentable,
@@ -62,13 +63,17 @@ class SourceFiles:
     Args:
         store: the source.
         patience: how often things are tried again.
+        rate: how fast bytes may be taken from it.
         pinned: exactly the versions that were listed are read: of a file as of a past moment a later version is
             worth nothing, and one that is gone is missing.
     """
 
-    def __init__(self, store: ObjectStore, *, patience: Patience, pinned: bool = False) -> None:
+    def __init__(
+        self, store: ObjectStore, *, patience: Patience, rate: ByteRate | None = None, pinned: bool = False
+    ) -> None:
         self.store = store
         self.patience = patience
+        self.rate = rate or ByteRate(None)
         self.pinned = pinned
 
     def version_of(self, info: ObjectInfo) -> str | None:
@@ -125,7 +130,7 @@ class SourceFiles:
 
     def read(self, info: ObjectInfo, *, piece_bytes: int) -> "FileContent":
         """Return the content of exactly this version, to be iterated once."""
-        return FileContent(self.store, info, piece_bytes, version=self.version_of(info))
+        return FileContent(self.store, info, piece_bytes, self.rate, version=self.version_of(info))
 
 
 class FileContent:
@@ -135,10 +140,13 @@ class FileContent:
         info: the version; content type and metadata are filled in once the first piece was read.
     """
 
-    def __init__(self, store: ObjectStore, info: ObjectInfo, piece_bytes: int, *, version: str | None = None) -> None:
+    def __init__(
+        self, store: ObjectStore, info: ObjectInfo, piece_bytes: int, rate: ByteRate, *, version: str | None = None
+    ) -> None:
         self._store = store
         self._version = version
         self._piece_bytes = piece_bytes
+        self._rate = rate
         self.info = info
 
     def __iter__(self) -> Iterator[bytes]:
@@ -173,6 +181,7 @@ class FileContent:
         chunks: list[bytes] = []
         missing = wanted
         while missing and (chunk := reader.read(missing)):
+            self._rate.take(len(chunk))
             chunks.append(chunk)
             missing -= len(chunk)
         if missing:

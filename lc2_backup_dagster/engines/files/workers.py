@@ -26,11 +26,13 @@ class Limits:
             more runs alone.
         journal_entries: copied files after which a capture writes its journal at the latest (or 5 seconds, or
             256 MiB); what a killed run has to copy again.
+        bytes_per_second: what a capture may take from the source, copies by the store included; None for no limit.
     """
 
     max_concurrency: int = 8
     memory_bytes: int = 112 * 1024 * 1024
     journal_entries: int = 2000
+    bytes_per_second: int | None = None
 
 
 class ByteGate:

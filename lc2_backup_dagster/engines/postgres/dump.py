@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lc2_backup_dagster.engines.postgres.database_properties import DatabaseProperties, read_properties
 from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM, DirectoryDump, room_wanted
 from lc2_backup_dagster.engines.postgres.ports import (
     CountedSource,
@@ -59,9 +60,7 @@ class Dump:
         estimated_rows: sum of the planner's estimates.
         large_objects: number of large objects.
         database_bytes: size of the database on the server.
-        encoding: its encoding, like ``UTF8``.
-        collate: its collation, as ``CREATE DATABASE … LC_COLLATE`` takes it.
-        ctype: its character classification.
+        properties: what it is created with, and its settings.
         system_identifier: of the cluster, where the server tells.
         server_version: like ``17.10``.
         tool_version: of ``pg_dump``.
@@ -80,9 +79,7 @@ class Dump:
     estimated_rows: int
     large_objects: int
     database_bytes: int
-    encoding: str
-    collate: str
-    ctype: str
+    properties: DatabaseProperties
     system_identifier: str | None
     server_version: str
     tool_version: str
@@ -132,7 +129,7 @@ def capture_dump(
     timeline = server_facts.timeline
     with _snapshot(server) as (connection, snapshot, started):
         time = position.time if server_facts.in_recovery else started
-        counts = _counts(connection)
+        counts, properties = _counts(connection), read_properties(connection)
         streams: list[Stream] = []
         references: int | None = None
         if references_sql is not None:
@@ -166,9 +163,7 @@ def capture_dump(
         estimated_rows=counts["estimated_rows"],
         large_objects=counts["large_objects"],
         database_bytes=server_facts.database_bytes,
-        encoding=counts["encoding"],
-        collate=counts["collate"],
-        ctype=counts["ctype"],
+        properties=properties,
         system_identifier=server_facts.system_identifier,
         server_version=server_facts.version,
         tool_version=tools.version,
@@ -298,15 +293,13 @@ def _counts(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
         """
         SELECT count(*) FILTER (WHERE c.relkind IN ('r', 'p')),
                coalesce(sum(greatest(c.reltuples, 0)) FILTER (WHERE c.relkind = 'r'), 0)::bigint,
-               (SELECT count(*) FROM pg_largeobject_metadata),
-               pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datctype::text
-        FROM pg_database d LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
-          ON n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
-        WHERE d.datname = current_database() GROUP BY d.encoding, d.datcollate, d.datctype
+               (SELECT count(*) FROM pg_largeobject_metadata)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
         """
     ).fetchone()
     assert row is not None
-    names = ("tables", "estimated_rows", "large_objects", "encoding", "collate", "ctype")
+    names = ("tables", "estimated_rows", "large_objects")
     return dict(zip(names, row, strict=True))
 
 

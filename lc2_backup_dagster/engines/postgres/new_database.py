@@ -6,6 +6,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lc2_backup_dagster.engines.postgres.database_properties import (
+    DatabaseProperties,
+    creation_clauses,
+    setting_statements,
+)
 from lc2_backup_dagster.engines.postgres.server import Server
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty
 
@@ -25,18 +30,8 @@ class NewDatabaseOptions(Protocol):
         ...
 
     @property
-    def encoding(self) -> str | None:
-        """Its encoding."""
-        ...
-
-    @property
-    def collate(self) -> str | None:
-        """Its ``LC_COLLATE``."""
-        ...
-
-    @property
-    def ctype(self) -> str | None:
-        """Its ``LC_CTYPE``."""
+    def properties(self) -> DatabaseProperties | None:
+        """What it is created with, and its settings."""
         ...
 
 
@@ -100,6 +95,9 @@ def new_database(server: Server, target: str, options: NewDatabaseOptions) -> Ge
         with server.connect(name):
             yield name
         with server.connect() as connection:
+            # Last, so that no setting has a say in the restore.
+            for statement in setting_statements(name, options.properties) if options.properties else ():
+                connection.execute(statement)
             connection.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(name)))
             rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
             try:
@@ -118,13 +116,8 @@ def _create(connection: "psycopg.Connection[Any]", name: str, options: NewDataba
     from psycopg import sql
 
     words: list[sql.Composable] = [sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))]
-    for option, value in (
-        (sql.SQL("ENCODING {}"), options.encoding),
-        (sql.SQL("LC_COLLATE {}"), options.collate),
-        (sql.SQL("LC_CTYPE {}"), options.ctype),
-    ):
-        if value is not None:
-            words.append(option.format(sql.Literal(value)))
+    if options.properties is not None:
+        words += creation_clauses(options.properties)
     if options.owner_role is not None:
         words.append(sql.SQL("OWNER {}").format(sql.Identifier(options.owner_role)))
     connection.execute(sql.SQL(" ").join(words))

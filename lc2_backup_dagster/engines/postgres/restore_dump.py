@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lc2_backup_dagster.engines.postgres.database_properties import DatabaseProperties
 from lc2_backup_dagster.engines.postgres.dump_directory import require_room, unpack_dump
 from lc2_backup_dagster.engines.postgres.new_database import check_target_absent, drop_leftovers, new_database
 from lc2_backup_dagster.engines.postgres.ports import (
@@ -46,9 +47,7 @@ class DumpOptions:
         owner_role: role that shall own everything, or None for the connected one.
         keep_ownership: restore owners, privileges and tablespaces of the source; its roles and tablespaces must exist.
         analyze: gather planner statistics at the end.
-        encoding: encoding of the new database, None for the server's default.
-        collate: ``LC_COLLATE`` likewise.
-        ctype: ``LC_CTYPE`` likewise.
+        properties: what the new database is created with, and its settings; None for the server's defaults.
         schemas: made before anything is restored; dumps of single tables do not hold the schemas they lie in.
     """
 
@@ -56,9 +55,7 @@ class DumpOptions:
     owner_role: str | None = None
     keep_ownership: bool = False
     analyze: bool = True
-    encoding: str | None = None
-    collate: str | None = None
-    ctype: str | None = None
+    properties: DatabaseProperties | None = None
     schemas: tuple[str, ...] = ()
 
 

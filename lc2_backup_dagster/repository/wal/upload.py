@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.model.errors import AlreadyExists, PartCorrupt, WalDiverged
+from lc2_backup_dagster.model.errors import AlreadyExists, ObjectNotFound, PartCorrupt, WalDiverged
 from lc2_backup_dagster.repository.canonical import sha256
 from lc2_backup_dagster.repository.sealing import Sealer
 from lc2_backup_dagster.repository.wal.header import Sample, WalHeader, WalSigner, encode_header, split_object
@@ -90,6 +90,9 @@ class WalUpload:
     def prove(self) -> None:
         """Read the object back, decode it and compare (L-21). What is durable from then on may be confirmed.
 
+        An object that is damaged, and is certainly this one, is replaced once: otherwise a store that damages one
+        segment while taking it would stop the archive for good.
+
         Raises:
             WalDiverged: the key was taken by other content.
             PartCorrupt: the store gives back other bytes than were sent, or the object that was there is damaged.
@@ -97,13 +100,32 @@ class WalUpload:
         """
         if self._proven:
             return
-        body = self._store.get(self.key)
-        if body != self._body and not self._was_there:
+        try:
+            self._compare(self._stored())
+        except PartCorrupt as error:
+            # Once more: a damaged answer is no damaged object.
+            if not self._is_of_ours(stored := self._stored()):
+                raise
+            try:
+                self._compare(stored)
+            except PartCorrupt:
+                self._replace(error)
+        self._body = b""
+        self._proven = True
+
+    def _stored(self) -> bytes | None:
+        """Return what lies at the key; None when it is gone, perhaps by a replacement that broke off."""
+        try:
+            return self._store.get(self.key)
+        except ObjectNotFound:
+            return None
+
+    def _compare(self, stored: bytes | None) -> None:
+        if stored is None or (stored != self._body and not self._was_there):
             raise PartCorrupt(
                 f"{self.key} in {self._store.url} was stored with other bytes than were sent", key=self.key
             )
-        self._body = b""
-        header, start = split_object(self._signer, body, key=self.key)
+        header, start = split_object(self._signer, stored, key=self.key)
         if header.plain_sha256 != self._plain_sha256:
             raise WalDiverged(
                 f"{self._what} is archived already with other content: {self.key} in {self._store.url} has SHA-256 "
@@ -113,8 +135,26 @@ class WalUpload:
                 key=self.key,
             )
         with self._memory:
-            open_sealed(self._sealer, header, body[start:], key=self.key)
-        self._proven = True
+            open_sealed(self._sealer, header, stored[start:], key=self.key)
+
+    def _is_of_ours(self, stored: bytes | None) -> bool:
+        """Say whether a damaged object is certainly this content: just created here, or its signed header says so."""
+        if stored is None or not self._was_there:
+            return True
+        try:
+            return split_object(self._signer, stored, key=self.key)[0].plain_sha256 == self._plain_sha256
+        except PartCorrupt:
+            return False
+
+    def _replace(self, error: PartCorrupt) -> None:
+        """Put a damaged object anew: nothing can be restored from it, and while it lies there nothing is confirmed."""
+        self._store.delete([self.key])
+        try:
+            self._store.put(self.key, self._body)
+        except AlreadyExists:
+            raise error from None  # somebody else was faster; it is for the next try to look at
+        self._was_there = False
+        self._compare(self._stored())
 
 
 def open_sealed(sealer: Sealer, header: WalHeader, stored: bytes, *, key: str) -> bytes:

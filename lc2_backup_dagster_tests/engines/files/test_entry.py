@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -133,3 +134,10 @@ def test_an_entry_names_the_objects_that_hold_it() -> None:
 def test_protection_follows_from_the_location() -> None:
     assert an_entry("k", Copied(HASH)).protection is Protection.STORE
     assert an_entry("k").protection is Protection.CLIENT
+
+
+def test_an_unchanged_entry_keeps_its_line_and_a_changed_one_gets_another() -> None:
+    line = encode_entry(an_entry("a", sha256=None))
+    entry = decode_entry(line, where="here")
+    assert encode_entry(entry) is entry.line == line
+    assert decode_entry(encode_entry(replace(entry, sha256=HASH)), where="here").sha256 == HASH

@@ -85,7 +85,7 @@ def test_a_dump_restores_to_equal_tables_and_large_objects(jobs, postgres, make_
             postgres.server(),
             tools_of(17),
             target_database=target,
-            options=DumpOptions(jobs=jobs, encoding=dump.encoding, collate=dump.collate, ctype=dump.ctype),
+            options=DumpOptions(jobs=jobs, properties=dump.properties),
             scratch=scratch,
             dump_bytes=dump.streams[0].plain_bytes,
         )
@@ -197,7 +197,7 @@ def test_a_dump_whose_snapshot_session_broke_fails(postgres, make_database, tmp_
         if not size:
             postgres.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
-                f" AND usename = '{BACKUP_ROLE}' AND query LIKE '%datctype%'"
+                f" AND usename = '{BACKUP_ROLE}' AND query LIKE '%pg_db_role_setting%'"
             )
 
     with pytest.raises(ServerUnavailable):

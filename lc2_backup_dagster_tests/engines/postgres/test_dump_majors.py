@@ -105,7 +105,7 @@ def test_a_dump_restores_whole_on_the_same_and_on_every_newer_major(source, targ
             restore_dump(
                 file, server.server(), tools, target_database=name, scratch=tmp_path,
                 directory=stream == DIRECTORY_STREAM,
-                options=DumpOptions(jobs=jobs, encoding=dump.encoding, collate=dump.collate, ctype=dump.ctype),
+                options=DumpOptions(jobs=jobs, properties=dump.properties),
             )  # fmt: skip
         found = compare_databases(ours, server.server(name))
         assert found.equal, found.text()

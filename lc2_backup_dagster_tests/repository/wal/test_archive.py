@@ -255,6 +255,57 @@ def test_what_the_store_gives_back_is_compared(tmp_path):
         archive.put_position(samples(1)[0], 1)
 
 
+class ClumsyStore(MemoryStore):
+    """Damages the first write of each key, and may then be away for a while."""
+
+    def __init__(self, away: int = 0) -> None:
+        super().__init__()
+        self.touched: set[str] = set()
+        self.away = away
+
+    def _write(self, key, body, *rest):
+        if key.startswith("wal/") and key not in self.touched:
+            self.touched.add(key)
+            return super()._write(key, body[:-1] + b"?", *rest)
+        if key.startswith("wal/") and self.away:
+            self.away -= 1
+            raise StoreUnavailable("the store is away")
+        return super()._write(key, body, *rest)
+
+
+def test_a_segment_that_was_damaged_while_it_was_stored_is_replaced(tmp_path):
+    archive = a_repository(ClumsyStore(), SITE, wrapper=KeyFile.create(tmp_path / "k"), clock=SystemClock()).wal(SYSTEM)
+    archive.put_segment(a_name(1, 3), CONTENT)
+    assert archive.read_segment(a_name(1, 3)) == CONTENT
+
+
+def test_a_replacement_that_broke_off_goes_on(tmp_path):
+    archive = a_repository(ClumsyStore(away=2), SITE, wrapper=None, clock=SystemClock()).wal(SYSTEM)
+    upload = archive.segment_upload(a_name(1, 3), CONTENT)
+    upload.seal()
+    upload.create()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            upload.prove()
+    upload.prove()
+    assert archive.read_segment(a_name(1, 3)) == CONTENT
+
+
+def test_a_damaged_segment_of_an_earlier_receiver_is_replaced_only_when_its_header_names_the_same_content(sealed):
+    archive, store = sealed.wal(SYSTEM), sealed.store
+    archive.put_segment(a_name(1, 3), CONTENT)
+    ((key, (body, info)),) = [(key, held) for key, held in store.objects.items() if a_name(1, 3) in key]
+    store.objects[key] = (body[:-1] + bytes([body[-1] ^ 1]), info)
+    archive.put_segment(a_name(1, 3), CONTENT)
+    assert archive.read_segment(a_name(1, 3)) == CONTENT
+
+    unreadable = b"{" + body[1:40] + b"?" + body[41:]
+    store.objects[key] = (unreadable, info)
+    with pytest.raises(PartCorrupt):
+        archive.put_segment(a_name(1, 3), CONTENT)
+    assert store.objects[key][0] == unreadable
+
+
 class ForgetfulStore(MemoryStore):
     """Takes the first write of each key and loses the answer."""
 
