@@ -104,15 +104,17 @@ class MemoryStore:
 
     @contextmanager
     def open(self, key: str, *, if_match: str | None = None, version: str | None = None) -> Iterator[_Reader]:
-        refuse_version(self.url, version)
-        body, info = self._find(key)
+        body, info = self._version(key, version)
         if if_match is not None and info.etag != if_match:
             raise SourceChanged(f"{key} changed", key=key)
         yield _Reader(info, body)
 
     def stat(self, key: str, *, version: str | None = None) -> ObjectInfo:
+        return self._version(key, version)[1]
+
+    def _version(self, key: str, version: str | None) -> tuple[bytes, ObjectInfo]:
         refuse_version(self.url, version)
-        return self._find(key)[1]
+        return self._find(key)
 
     def _find(self, key: str) -> tuple[bytes, ObjectInfo]:
         with self.lock:
@@ -153,8 +155,7 @@ class MemoryStore:
         version: str | None = None,
     ) -> ObjectInfo:
         assert isinstance(source, MemoryStore)
-        refuse_version(source.url, version)
-        body, info = source._find(source_key)
+        body, info = source._version(source_key, version)
         if if_match is not None and info.etag != if_match:
             raise SourceChanged(f"{source_key} changed", key=source_key)
         facts = {"metadata": dict(info.metadata), "tags": dict(info.tags), "headers": dict(info.headers)}

@@ -32,6 +32,11 @@ class Window:
         return self.start + _DELTA[self.length]
 
     @property
+    def last(self) -> datetime:
+        """The last moment inside the window: the end itself belongs to the next one."""
+        return self.end - timedelta(microseconds=1)
+
+    @property
     def key(self) -> str:
         """The partition key, the same text that Dagster uses."""
         return self.start.strftime(_FORMAT[self.length])

@@ -20,12 +20,14 @@ def begun_at(repository: SiteRepository, sequence: int) -> datetime:
 
 
 def may_be_alive(repository: SiteRepository, attempt: RunningAttempt, *, grace: timedelta) -> bool:
-    """Say whether an attempt that the log calls running has shown a sign of life within a grace.
+    """Say whether an attempt that the log calls running has shown a sign of life within a grace, or its own lease.
 
     A missing heartbeat proves nothing: the attempt's begin counts then.
     """
     seen = last_sign_of_life(repository.store, repository.site, attempt.attempt_id)
-    return repository.store.now() - (seen or begun_at(repository, attempt.sequence)) <= grace
+    if seen is None:
+        return repository.store.now() - begun_at(repository, attempt.sequence) <= grace
+    return repository.store.now() - seen.at <= max(grace, seen.lease)
 
 
 def attempt_folders(repository: SiteRepository, component: Component) -> list[str]:

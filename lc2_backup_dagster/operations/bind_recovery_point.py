@@ -3,10 +3,17 @@
 The dump's snapshot is the point's moment. Files that were listed after it hold every file that a row names, but for
 those deleted in between; the rows that name files were read in the dump's own snapshot, and are joined here with the
 file manifest, both as sorted streams.
+
+"After" is said by the log: who began after a commit captured after it, whatever two servers' clocks say. Of a day that
+was rebuilt later the log says nothing: its dump and its files were made today, in any order, as of moments that are
+known. They fit when the files' moment, by the clock of their store, is not before the dump's, by the clock of its
+server, in one window. Should the clocks disagree, files that came shortly before the dump are missing, and rows that
+name them dangle: the join finds those, and beyond the site's limit refuses the point. So clocks may cost a point, and
+never make a false one.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -36,7 +43,7 @@ def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Init
     A past window may be bound too: its members were captured inside it, nothing of today enters.
 
     Raises:
-        ComponentMissing: the window holds no dump, or no files that were listed after a dump.
+        ComponentMissing: the window holds no dump, or no files that were listed after one, or are as of a later moment.
         RowsDangling: more rows than the site allows name files that are missing; nothing was committed.
         BackupError: everything the repository raises.
     """
@@ -65,7 +72,7 @@ def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Init
                     from_text(moment.restorable_from), from_text(moment.restorable_until), moment.lsn, moment.timeline
                 ),
                 window=window.key,
-                strategy=("binding", "database dump and files of one window, files listed after the dump's snapshot"),
+                strategy=("binding", _reason(files)),
                 streams=(),
                 details={
                     "members": {
@@ -85,6 +92,12 @@ def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Init
     return Captured.of(attempt, backup, window, earlier=())
 
 
+def _reason(files: CommittedBackup) -> str:
+    if as_of := files.summary.get("as_of"):
+        return f"database dump and files of one window, files as of {as_of}, which is not before the dump's snapshot"
+    return "database dump and files of one window, files listed after the dump's snapshot"
+
+
 def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
     """Return the recovery points whose members are all still kept, oldest first."""
     kept = {each.backup_id for each in repository.backups()}
@@ -98,26 +111,52 @@ def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
 def _members(
     context: SiteContext, repository: SiteRepository, window: Window
 ) -> tuple[CommittedBackup, CommittedBackup]:
-    """Choose the newest files of the window that were begun after a dump of it was committed, complete ones first.
+    """Choose the newest files of the window that fit a dump of it, complete ones first.
 
-    Order comes from the log, not from the clocks of two servers. Where a dump lasted past the end of its window, the
-    first files captured after it belong to it although they lie in the next window.
+    Where a dump lasted past the end of its window, the first files captured after it belong to it although they lie in
+    the next window.
     """
     dumps = [each for each in repository.backups(Component.DATABASE_DUMP) if each.window == window.key]
     captures = repository.backups(Component.FILES)
     inside = [each for each in captures if each.window == window.key]
-    behind = [each for each in captures if dumps and each.summary["begun_sequence"] > dumps[-1].sequence][:1]
-    for files in (*sorted(inside, key=lambda each: (bool(each.summary.get("partial")), -each.sequence)), *behind):
-        fitting = [dump for dump in dumps if dump.sequence < files.summary["begun_sequence"]]
-        if fitting:
-            return fitting[-1], files
+    for files in sorted(inside, key=lambda each: (bool(each.summary.get("partial")), -each.sequence)):
+        if (dump := _fitting_dump(repository, files, dumps)) is not None:
+            return dump, files
+    following = Window.around(window.end, length=window.length).key
+    listed = [each for each in captures if each.window == following and not each.summary.get("as_of")]
+    behind = [each for each in listed if dumps and _begun_after(each, dumps[-1])][:1]
+    for files in behind:
+        if (dump := _fitting_dump(repository, files, dumps)) is not None:
+            return dump, files
     word = context.application.files_word
     missing = "database_dump" if not dumps else f"{word} captured after the dump"
     raise ComponentMissing(
         f"window {window.key} of {context.site} has no {missing}",
-        hint="materialize database_dump and then " + word + " of this window, while it is open",
+        hint="materialize database_dump and then " + word + " of this window",
         window=window.key,
     )
+
+
+def _fitting_dump(
+    repository: SiteRepository, files: CommittedBackup, dumps: Sequence[CommittedBackup]
+) -> CommittedBackup | None:
+    """Return the newest of the window's dumps whose rows' files a files backup holds, or None."""
+    as_of = files.summary.get("as_of")
+    if as_of is None:
+        # A dump that was rebuilt is of a day that had ended when it was made: no files listed after it are of that day.
+        return next(
+            (each for each in reversed(dumps) if _begun_after(files, each) and not _rebuilt(repository, each)), None
+        )
+    fitting = [each for each in dumps if each.window == files.window and each.summary["restorable_until"] <= as_of]
+    return max(fitting, key=lambda each: (each.summary["restorable_until"], each.sequence), default=None)
+
+
+def _begun_after(files: CommittedBackup, dump: CommittedBackup) -> bool:
+    return dump.sequence < files.summary["begun_sequence"]
+
+
+def _rebuilt(repository: SiteRepository, dump: CommittedBackup) -> bool:
+    return repository.manifest(dump.backup_id).details.get("rebuilt_from") is not None
 
 
 def _match(

@@ -14,7 +14,7 @@ from lc2_backup_dagster.model.window import Window
 from lc2_backup_dagster.operations.captured import Captured, moments
 from lc2_backup_dagster.operations.first_byte import FirstByte
 from lc2_backup_dagster.operations.site_context import SiteContext
-from lc2_backup_dagster.operations.windows import require_filled, require_open
+from lc2_backup_dagster.operations.windows import require_filled, require_open, torn
 from lc2_backup_dagster.repository.attempt import Attempt, ManifestDraft
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
@@ -53,28 +53,39 @@ class CaptureFrame:
     @classmethod
     def of_a_window(cls, context: SiteContext, component: Component, *, window: Window) -> Self:
         """Open the frame for a window whose moment the caller answers for."""
+        return cls.of_repository(context.open_repository(True), component, window=window)
+
+    @classmethod
+    def of_repository(cls, repository: SiteRepository, component: Component, *, window: Window) -> Self:
+        """Make the frame for a window whose moment the caller answers for, in a repository that is open."""
         first_byte = FirstByte(time.monotonic)
-        repository = context.open_repository(True)
         earlier = tuple(repository.backups(component))
-        return cls(f"{context.site}/{component}", window, repository, earlier, first_byte)
+        return cls(f"{repository.site}/{component}", window, repository, earlier, first_byte)
 
     def writer(self, attempt: Attempt) -> WriteStream:
         """Return what an engine writes its streams with."""
         return lambda name, source: attempt.write_stream(name, source, on_part=self.first_byte.stored)
 
-    def commit(self, attempt: Attempt, draft: ManifestDraft, *, decides: datetime) -> Captured:
+    def commit(
+        self, attempt: Attempt, draft: ManifestDraft, *, decides: datetime, last_begun: datetime | None = None
+    ) -> Captured:
         """Commit a backup under the window that its moment lies in, and make sure that it is the one asked for.
 
         Args:
             attempt: which has written everything the draft names.
             draft: without a window; it is set here.
             decides: the moment that decides on the window.
+            last_begun: of data that was read piece by piece, when the last piece was begun.
 
         Raises:
             WindowNotRestorable: the capture came too late; the backup is kept under the window it belongs to.
             Fenced: the attempt was superseded.
         """
         actual = Window.around(decides, length=self.window.length)
+        if last_begun is not None and last_begun not in actual:
+            # Neither window's promise would be true of all of it; as a backup it can be restored like any other.
+            kept = attempt.commit(replace(draft, window=None)).backup_id
+            raise torn(self.window, first=decides, last=last_begun, what=self.what, backup_id=kept)
         backup = attempt.commit(replace(draft, window=actual.key))
         require_filled(self.window, decides, what=self.what, backup_id=backup.backup_id, actual=actual)
         return Captured.of(attempt, backup, actual, earlier=self.earlier, first_byte_seconds=self.first_byte.seconds)

@@ -83,6 +83,8 @@ class FilesAccess:
         protection_of: ``client`` or ``store`` for a key.
         max_concurrency: files moved at once.
         max_bytes_per_second: what a backup may take from the source; None for no limit.
+        shards: prefixes that the library is cut by; none where one process captures all of it.
+        settings: names what decides which files are captured, and how; another text when any of that changes.
     """
 
     store: ObjectStore
@@ -92,6 +94,8 @@ class FilesAccess:
     protection_of: Callable[[str], str]
     max_concurrency: int
     max_bytes_per_second: int | None = None
+    shards: tuple[str, ...] = ()
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

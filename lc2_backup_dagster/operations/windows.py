@@ -41,11 +41,17 @@ def require_open(window: Window, *, asked_at: datetime, what: str, restorable: S
     raise not_restorable(window, what=what, restorable=restorable)
 
 
-def not_restorable(window: Window, *, what: str, restorable: Sequence[Moment]) -> WindowNotRestorable:
+def not_restorable(
+    window: Window,
+    *,
+    what: str,
+    restorable: Sequence[Moment],
+    because: str = "nothing was recorded from which it could be rebuilt",
+) -> WindowNotRestorable:
     """Return the refusal of a past window, which names the nearest moments on both sides of its end."""
     return WindowNotRestorable(
-        f"window {window.key} of {what} ended at {to_text(window.end)}, and nothing was recorded from which it could "
-        f"be rebuilt; a backup taken now would hold today's data",
+        f"window {window.key} of {what} ended at {to_text(window.end)}, and {because}; a backup taken now would hold "
+        f"today's data",
         hint=nearest(window.end, restorable),
         window=window.key,
     )
@@ -70,6 +76,17 @@ def require_filled(window: Window, captured: datetime, *, what: str, backup_id: 
         f"window {window.key} of {what} was missed: the captured moment {to_text(captured)} lies in window "
         f"{actual.key}",
         hint=f"backup {backup_id} was kept and fills {actual.key}; start earlier within the window",
+        window=window.key,
+        backup_id=backup_id,
+    )
+
+
+def torn(window: Window, *, first: datetime, last: datetime, what: str, backup_id: str) -> WindowNotRestorable:
+    """Return the refusal of a backup whose pieces were read on both sides of a window's end; it fills neither."""
+    return WindowNotRestorable(
+        f"window {window.key} of {what} was missed: pieces of it were listed from {to_text(first)} to {to_text(last)}, "
+        f"on both sides of the end of a window",
+        hint=f"backup {backup_id} was kept and can be restored, but fills no window; start earlier within the window",
         window=window.key,
         backup_id=backup_id,
     )

@@ -6,7 +6,8 @@ from datetime import datetime
 import dagster as dg
 
 from lc2_backup_dagster.model.errors import ConfigurationError
-from lc2_backup_dagster.orchestration.capture_assets import SiteAssets, capture_assets
+from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
+from lc2_backup_dagster.orchestration.capture_assets import capture_assets
 from lc2_backup_dagster.orchestration.restore_asset import restore_asset
 from lc2_backup_dagster.orchestration.schedules import site_automation
 from lc2_backup_dagster.orchestration.verification import verification_definitions
@@ -17,12 +18,18 @@ from lc2_backup_dagster.sites.problem import SiteProblem
 from lc2_backup_dagster.sites.schema import SiteDefinition
 
 
-def build_definitions(sites: Sequence[SiteDefinition], *, now: datetime) -> dg.Definitions:
+def build_definitions(
+    sites: Sequence[SiteDefinition], *, now: datetime, shard_executor: str | None = None
+) -> dg.Definitions:
     """Return the definitions of all sites.
 
     Args:
         sites: the valid site files.
         now: windows begin at each site's horizon before it.
+        shard_executor: carries out the daily runs of sites whose files are cut into shards.
+
+    Raises:
+        ConfigurationError: there is no such executor.
     """
     parts = [SiteAssets(site, now) for site in sites]
     return dg.Definitions.merge(
@@ -33,7 +40,7 @@ def build_definitions(sites: Sequence[SiteDefinition], *, now: datetime) -> dg.D
             executor=dg.in_process_executor,
             metadata={"sites": dg.MetadataValue.int(len(sites))},
         ),
-        *(site_automation(part) for part in parts),
+        *(site_automation(part, executor=shard_executor) for part in parts),
         *(wal_definitions(part) for part in parts),
         *(verification_definitions(part) for part in parts),
     )

@@ -1,4 +1,4 @@
-"""From a run to the operation that captures a component, and from what it captured to the outcomes of its checks."""
+"""From a run to the operation that captures a component, and from what it captured to what Dagster shows."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lc2_backup_dagster.model.errors import TransientError
+from lc2_backup_dagster.model.errors import TransientError, WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations import checks
 from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point, restorable_points
@@ -16,10 +16,14 @@ from lc2_backup_dagster.operations.capture_files import capture_site_files
 from lc2_backup_dagster.operations.captured import Captured
 from lc2_backup_dagster.operations.chain_objects import look_at_chain
 from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.orchestration.checks import check_result
 from lc2_backup_dagster.orchestration.keys import points_name
+from lc2_backup_dagster.orchestration.metadata import capture_metadata
 from lc2_backup_dagster.orchestration.partitions import window_length
 from lc2_backup_dagster.orchestration.progress import LoggedProgress
-from lc2_backup_dagster.orchestration.run_context import asked_at, initiator_of, window_of
+from lc2_backup_dagster.orchestration.run_context import StepContext, asked_at, initiator_of, window_of
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.resources.catalog import CatalogResource
 from lc2_backup_dagster.sites.schema import SiteDefinition
 
 
@@ -39,15 +43,63 @@ def capture_component(component: Component, context: dg.AssetExecutionContext, o
     return capture(opened, **asked, progress=progress.bytes_done)
 
 
-def outcomes_of(
-    component: Component, definition: SiteDefinition, opened: SiteContext, captured: Captured
-) -> list[checks.Outcome]:
-    """Check what was captured; one outcome for each of the component's specs."""
-    return _OUTCOMES[component](definition, opened, captured)
+def materialized(
+    component: Component,
+    context: StepContext,
+    key: dg.AssetKey,
+    definition: SiteDefinition,
+    opened: SiteContext,
+    captured: Captured,
+    *,
+    catalog: CatalogResource,
+) -> dg.MaterializeResult:
+    """Do what follows the commit of a capture, check what was captured, and return what its asset shows."""
+    if captured.kept is not None:
+        with after_commit(context):
+            _report(context, key, captured.kept)
+    with after_commit(context):
+        if warning := catalog.catch_up(opened.open_repository(False)):
+            context.log.warning(warning)
+    outcomes = _OUTCOMES[component](definition, opened, captured)
+    return dg.MaterializeResult(
+        asset_key=key,
+        metadata=capture_metadata(captured),
+        data_version=dg.DataVersion(captured.backup.manifest_sha256),
+        check_results=[check_result(outcome) for outcome in outcomes],
+    )
 
 
 @contextmanager
-def after_commit(context: dg.AssetExecutionContext) -> Generator[None]:
+def kept_reported(context: StepContext, key: dg.AssetKey, opened: SiteContext) -> Generator[None]:
+    """Report a backup that came too late under the window its moment lies in, when the capture is refused for that."""
+    try:
+        yield
+    except WindowNotRestorable as error:
+        backup_id = error.attributes.get("backup_id")
+        if isinstance(backup_id, str):
+            with after_commit(context):
+                _report(context, key, opened.open_repository(False).backup(backup_id))
+        raise
+
+
+def _report(context: StepContext, key: dg.AssetKey, backup: CommittedBackup) -> None:
+    if backup.window is None:
+        return  # it fills none
+    context.instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            key,
+            partition=backup.window,
+            metadata={
+                "backup_id": backup.backup_id,
+                "kind": str(backup.kind),
+                "note": "captured by a run that was meant for an earlier window",
+            },
+        )
+    )
+
+
+@contextmanager
+def after_commit(context: StepContext) -> Generator[None]:
     """Do what follows a commit: an outage now is told and made up by the next run; the backup exists all the same.
 
     Without this a store that goes away here would make Dagster take the whole backup once more.

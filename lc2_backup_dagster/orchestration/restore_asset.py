@@ -14,7 +14,7 @@ from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.sizes import readable_bytes
 from lc2_backup_dagster.operations.restore import Restored, StepDone, restore
 from lc2_backup_dagster.operations.restore_request import RestorePlan, RestoreRequest, RestoreScope
-from lc2_backup_dagster.orchestration.capture_assets import SiteAssets
+from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
 from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.orchestration.keys import RESTORE, asset_key, group_name, pool_name, restore_key
 from lc2_backup_dagster.orchestration.partitions import recovery_points

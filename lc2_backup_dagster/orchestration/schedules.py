@@ -6,7 +6,8 @@ import dagster as dg
 
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.orchestration.capture_assets import SiteAssets
+from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
+from lc2_backup_dagster.orchestration.executors import shard_executor
 from lc2_backup_dagster.orchestration.keys import asset_key, job_name
 from lc2_backup_dagster.sites.policies import Schedule
 
@@ -14,16 +15,26 @@ _HOURLY = (Component.DATABASE,)
 _DAILY = (Component.DATABASE_DUMP, Component.FILES, Component.RECOVERY_POINT)
 
 
-def site_automation(site: SiteAssets) -> dg.Definitions:
+def site_automation(site: SiteAssets, *, executor: str | None = None) -> dg.Definitions:
     """Return the two jobs of a site and the schedules that start them.
 
     Two jobs, because Dagster refuses one run over assets with different partitions.
+
+    Args:
+        site: which site.
+        executor: carries out the daily run where the files are cut into shards (``executors.shard_executor``).
     """
     told = site.definition.schedules
     return dg.Definitions.merge(
         _automation(site, "hourly", _HOURLY, WindowLength.HOURLY, told.database, "Captures the database physically."),
         _automation(
-            site, "daily", _DAILY, WindowLength.DAILY, told.daily, "Captures dump and files, binds the recovery point."
+            site,
+            "daily",
+            _DAILY,
+            WindowLength.DAILY,
+            told.daily,
+            "Captures dump and files, binds the recovery point.",
+            executor=shard_executor(executor) if site.definition.files.shards else dg.in_process_executor,
         ),
     )
 
@@ -35,6 +46,8 @@ def _automation(
     length: WindowLength,
     told: Schedule,
     description: str,
+    *,
+    executor: dg.ExecutorDefinition = dg.in_process_executor,
 ) -> dg.Definitions:
     definition = site.definition
     name = job_name(definition.site_id, what)
@@ -43,7 +56,7 @@ def _automation(
         selection=dg.AssetSelection.assets(
             *(asset_key(definition.site_id, definition.application_kind, each) for each in components)
         ),
-        executor_def=dg.in_process_executor,
+        executor_def=executor,
         description=f"{description} Site {definition.site_id}.",
         # Runs that hang are ended by run monitoring, so that the next one can start (L-4).
         tags={"dagster/max_runtime": str(definition.policies.max_run_seconds)},

@@ -2,10 +2,15 @@
 
 Order of writes (each is harmless without the next): heartbeat → ``begin`` → parts, each read back → manifest, read
 back → ``commit``. A reader believes the ``commit`` record only.
+
+The work of an attempt may be cut into steps that are processes of their own, on several machines: the first begins and
+hands over, others join, one of them commits. A step that joins never ends the attempt by its failure, so that it can
+be run again; what keeps a step of a superseded attempt from doing harm is the fence, as everywhere.
 """
 
 import secrets
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -14,8 +19,8 @@ from typing import Any, Self
 
 from lc2_backup_dagster import __version__
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.model.clock import Clock, to_text
-from lc2_backup_dagster.model.errors import BackupError, ComponentBusy, Fenced, PartCorrupt
+from lc2_backup_dagster.model.clock import Clock, from_text, to_text
+from lc2_backup_dagster.model.errors import AlreadyExists, BackupError, ComponentBusy, Fenced, PartCorrupt
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.model.window import Moment
 from lc2_backup_dagster.repository import canonical, layout
@@ -27,6 +32,7 @@ from lc2_backup_dagster.repository.manifest import (
     Manifest,
     MomentEntry,
     StrategyEntry,
+    decode_manifest,
     encode_manifest,
     stream_entry,
 )
@@ -76,6 +82,9 @@ class AttemptContext:
 class Attempt:
     """A live attempt; a context manager. Leaving it without ``commit`` ends it with an ``abort`` record.
 
+    One that was joined, or handed over, is left running instead: between its steps it counts as alive for
+    ``lease.PAUSE_SECONDS``, behind a step that failed for the usual lease.
+
     Attributes:
         backup_id: its id, and the id of the backup it may become.
         component: what it captures.
@@ -94,6 +103,7 @@ class Attempt:
         initiator: Initiator,
         bases: Sequence[str],
         sleep: Callable[[float], None],
+        joined: RunningAttempt | None = None,
     ) -> None:
         self._context = context
         self.component = component
@@ -101,21 +111,52 @@ class Attempt:
         self.initiator = replace(initiator, host=initiator.host or socket.gethostname())
         self.bases = tuple(bases)
         self.resumes: tuple[str, ...] = ()
-        self.started: datetime = context.clock.now()
-        self.backup_id = f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+        self.started: datetime = from_text(joined.begun_at) if joined else context.clock.now()
+        self.backup_id = joined.attempt_id if joined else f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         self.prefix = layout.backup_prefix(context.site, component, self.backup_id)
         self._heartbeat = Heartbeat(context.store, context.site, self.backup_id, holder=str(self.initiator))
         self._committed: CommittedBackup | None = None
         self.manifest: Manifest | None = None
         self._sleep = sleep
+        self._joined = joined is not None
+        self._handed_over = False
+
+    @classmethod
+    def join(cls, context: AttemptContext, running: RunningAttempt, *, initiator: Initiator) -> "Attempt":
+        """Return a running attempt for a further step of its work.
+
+        Args:
+            context: the site's repository.
+            running: the attempt as the log knows it.
+            initiator: who carries out the step; told in the commit, if it makes one.
+        """
+        return cls(
+            context,
+            running.component,
+            window=running.window,
+            initiator=initiator,
+            bases=running.bases,
+            sleep=time.sleep,
+            joined=running,
+        )
 
     def __enter__(self) -> Self:
         """Begin: write the heartbeat, then the ``begin`` record that takes the component.
 
+        A joined attempt only makes sure that it is still running, and keeps its heart beating.
+
         Raises:
             ComponentBusy: another attempt is alive; the message says who.
+            Fenced: the attempt was joined and has been superseded.
         """
         log, store = self._context.log, self._context.store
+        if self._joined:
+            history = log.history()
+            self._require_running(history)
+            # While it holds the component no other attempt of it ends: these are the ones that it took over.
+            self.resumes = history.resumable(self.component)
+            self._heartbeat.start()
+            return self
         silent: set[str] = set()
         while holder := _holder_but(log.history(), self.component, silent):
             if not wait_until_silent(store, self._context.site, holder.attempt_id, sleep=self._sleep):
@@ -157,6 +198,10 @@ class Attempt:
             "resumes": list(self.resumes),
             "supersedes": supersedes,
         }
+
+    def hand_over(self) -> None:
+        """Leave the attempt to steps that will join it, once this one is left without an error."""
+        self._handed_over = True
 
     def write_stream(self, name: str, source: SupportsRead, *, on_part: Callable[[Part], None] | None = None) -> Stream:
         """Read a producer to its end and store it in parts; an error of the producer is an error here (L-5)."""
@@ -203,13 +248,8 @@ class Attempt:
         Raises:
             Fenced: the attempt was superseded, or a base expired or was purged since ``begin``.
         """
-        manifest = self._manifest(draft)
-        data = encode_manifest(manifest)
-        key = f"{self.prefix}manifest.json"
         self.check_alive()
-        self._context.store.put(key, data)
-        if self._context.store.get(key) != data:
-            raise PartCorrupt(f"{key} in {self._context.store.url} was stored with other bytes than were sent", key=key)
+        manifest, data = self._put_manifest(self._manifest(draft))
 
         def decide(history: History) -> dict[str, Any]:
             self._require_running(history)
@@ -233,6 +273,26 @@ class Attempt:
         self._committed = self._context.log.known.backups[self.backup_id]
         self.manifest = manifest
         return self._committed
+
+    def _put_manifest(self, manifest: Manifest) -> tuple[Manifest, bytes]:
+        """Write the manifest and return it with its bytes, or those that an earlier try of this step has written.
+
+        Only a joined attempt can meet one: a step that died between manifest and commit is run again. What it said of
+        the data must be what this one says; when it was written, and for whom, may differ.
+        """
+        store, key, data = self._context.store, f"{self.prefix}manifest.json", encode_manifest(manifest)
+        try:
+            store.put(key, data)
+        except AlreadyExists:
+            found = store.get(key)
+            earlier = decode_manifest(found, where=key)
+            same = {"finished": earlier.finished, "initiator": earlier.initiator}
+            if not self._joined or encode_manifest(manifest.model_copy(update=same)) != found:
+                raise
+            return earlier, found
+        if store.get(key) != data:
+            raise PartCorrupt(f"{key} in {store.url} was stored with other bytes than were sent", key=key)
+        return manifest, data
 
     def _manifest(self, draft: ManifestDraft) -> Manifest:
         key_id = self._context.sealer.key_id
@@ -266,11 +326,23 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if self._committed is None and not isinstance(error, Fenced):
-                self._abort(f"{type(error).__name__}: {error}" if error else "left without a commit")
-        finally:
+        if self._committed is not None or isinstance(error, Fenced):
             self._heartbeat.stop()
+        elif error is None and (self._joined or self._handed_over):
+            self._pause()
+        elif self._joined:
+            self._heartbeat.leave()
+        else:
+            try:
+                self._abort(f"{type(error).__name__}: {error}" if error else "left without a commit")
+            finally:
+                self._heartbeat.stop()
+
+    def _pause(self) -> None:
+        try:
+            self._heartbeat.pause()
+        except BackupError:
+            return  # the step's work is done; that the next one must come within the usual lease is no reason to fail
 
     def _abort(self, reason: str) -> None:
         def decide(history: History) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lc2_backup_dagster.model.errors import ManifestCorrupt, ObjectNotFound, Rec
 from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.repository import canonical, layout
 from lc2_backup_dagster.repository.attempt import Attempt, AttemptContext
-from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.history import CommittedBackup, RunningAttempt
 from lc2_backup_dagster.repository.keyring import open_keyring
 from lc2_backup_dagster.repository.kit import put_kit
 from lc2_backup_dagster.repository.log import CommitLog
@@ -68,6 +68,15 @@ class SiteRepository:
             sleep: waits between looks at another attempt's heartbeat.
         """
         return Attempt(self._context, component, window=window, initiator=initiator, bases=bases, sleep=sleep)
+
+    def join(self, running: RunningAttempt, *, initiator: Initiator) -> Attempt:
+        """Return an attempt that another process began, for a further step of its work; to be entered with ``with``.
+
+        Args:
+            running: the attempt, as ``log.history().holder(component)`` names it.
+            initiator: who carries out the step.
+        """
+        return Attempt.join(self._context, running, initiator=initiator)
 
     def backups(self, component: Component | None = None) -> list[CommittedBackup]:
         """Return committed, unexpired backups, oldest first."""

@@ -39,7 +39,14 @@ from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
 from lc2_backup_dagster.sites.cron import longest_pause_days
 from lc2_backup_dagster.sites.schema import Destination, SiteDefinition
-from lc2_backup_dagster.sites.selection import ProtectionRules, bucket_of, file_selection, in_bucket, source_id
+from lc2_backup_dagster.sites.selection import (
+    ProtectionRules,
+    bucket_of,
+    file_selection,
+    files_settings,
+    in_bucket,
+    source_id,
+)
 from lc2_backup_dagster.sites.values import NO_QUERY
 
 
@@ -247,6 +254,8 @@ def _files(definition: SiteDefinition, environment: Mapping[str, str]) -> FilesA
         protection_of=ProtectionRules(told).protection_of,
         max_concurrency=told.max_concurrency,
         max_bytes_per_second=told.max_bytes_per_second,
+        shards=told.shards,
+        settings=files_settings(definition),
     )
 
 

@@ -13,7 +13,9 @@ from pydantic_core import PydanticCustomError
 from lc2_backup_dagster.applications.registry import APPLICATIONS, application_of
 from lc2_backup_dagster.clouds.registry import StoreConfig
 from lc2_backup_dagster.engines.files.entry import Protection
+from lc2_backup_dagster.engines.files.shards import shards_of
 from lc2_backup_dagster.model.application import Application
+from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.sites.cron import longest_pause_days
 from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
@@ -140,6 +142,20 @@ class Files(Strict):
         description="What a backup may take from the source per second, copies by the store included. Restores know no "
         "limit.",
     )
+    shards: Annotated[tuple[Text, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="Beginnings of keys, below `files.source.prefix`. The files of each, and all others together, are "
+        "captured by a step of its own, which may run on another machine; all are committed together.",
+    )
+
+    @field_validator("shards", mode="after")
+    @classmethod
+    def _apart(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            shards_of(prefixes)
+        except ConfigurationError as error:
+            refuse(f"is no cut: {error.message}", allowed=error.hint or "prefixes that do not begin with each other")
+        return prefixes
 
 
 class Database(Strict):

@@ -1,5 +1,7 @@
 """Which files a site backs up, how each is protected, and how their source is named. Pure."""
 
+import hashlib
+import json
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,6 +29,21 @@ def file_selection(definition: SiteDefinition) -> FileSelection:
     if files.exclude_generated_files:
         excludes += application.generated_globs
     return FileSelection(includes=files.include, excludes=excludes)
+
+
+def files_settings(definition: SiteDefinition) -> str:
+    """Name what decides which files are captured, and how: processes that capture shards of one backup must agree.
+
+    How fast files are moved, and how the library is cut, is not part of it.
+    """
+    application = definition.application_kind
+    decides = {
+        "files": definition.files.model_dump(
+            mode="json", exclude={"max_concurrency", "max_bytes_per_second", "shards"}
+        ),
+        "application": [list(application.default_excludes), list(application.generated_globs)],
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 class ProtectionRules:

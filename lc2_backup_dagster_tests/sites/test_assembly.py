@@ -122,6 +122,29 @@ def test_the_query_of_a_file_replaces_that_of_the_application():
     assert (query(told) or "").startswith("SELECT key, id AS row_id,\n")
 
 
+def test_what_decides_which_files_are_captured_and_how_has_a_name_that_changes_with_it():
+    def settings(old: str = "", new: str = "") -> str:
+        return open_site(definition_of(SITE.replace(old, new, 1)), environment=ENVIRONMENT).context.files.settings
+
+    same = [
+        ("maxConcurrency: 4", "maxConcurrency: 5"),
+        ("maxConcurrency: 4", "shards: [a/]"),
+        ("  daily: 7", "  daily: 8"),
+    ]
+    assert {settings(*change) for change in same} == {settings()}
+    other = [
+        ("*/.cache/*", "*/.tmp/*"),
+        ("protection: client", "protection: store"),
+        ("path: /library", "path: /other"),
+    ]
+    assert len({settings(), *(settings(*change) for change in other)}) == 4
+
+
+def test_shards_are_opened_as_they_are_written():
+    text = SITE.replace("maxConcurrency: 4", "shards: [b/, a/]")
+    assert open_site(definition_of(text), environment=ENVIRONMENT).context.files.shards == ("b/", "a/")
+
+
 def test_a_source_keeps_its_name_when_its_server_moves():
     text = SITE.replace("kind: directory", "kind: s3").replace("path: /backups", "bucket: lc2-backups-dev")
     text = text.replace("path: /library", "bucket: liferay-doclib-dev\n      endpoint: {env: S3}")

@@ -60,6 +60,10 @@ def test_a_wrong_cron_names_file_line_field_value_and_what_is_allowed():
         ("path: /backups\n  prefix: lc2/", "path: /library", "destination", "would back themselves up"),
         ("maxConcurrency: 4", "maxConcurrency: {env: CORES}", "files.maxConcurrency", "allowed: a whole number"),
         ("prefix: lc2/", "partBytes: 33554432", "destination", "more than 32 MiB"),
+        ("maxConcurrency: 4", "shards: [b/, a/, a/b]", "files.shards", "the shards 'a/' and 'a/b' overlap"),
+        ("maxConcurrency: 4", "shards: [a/, a/]", "files.shards", "overlap"),
+        ("maxConcurrency: 4", "shards: ['']", "files.shards[0]", "is empty"),
+        ("maxConcurrency: 4", "shards: 4", "files.shards", "a list"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_at_its_field(old, new, field, told):

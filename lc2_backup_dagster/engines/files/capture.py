@@ -1,24 +1,34 @@
-"""The capture of a file library: list, compare with the backup before, copy what changed, write the manifest."""
+"""The capture of a file library: list, compare with the backup before, copy what changed, write the manifest.
+
+Of a library as it is now, or, where the source keeps versions, as it was; whole, or one shard of it.
+"""
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.byte_rate import ByteRate
-from lc2_backup_dagster.engines.files.changes import changes, with_finished
+from lc2_backup_dagster.engines.files.changes import Change, changes, with_finished
 from lc2_backup_dagster.engines.files.copying import Copier
 from lc2_backup_dagster.engines.files.counts import CaptureCounts, Sampled
 from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, Protection
-from lc2_backup_dagster.engines.files.inventory import take_inventory
-from lc2_backup_dagster.engines.files.journal import Journal, read_journals
+from lc2_backup_dagster.engines.files.inventory import clock_of, take_inventory
+from lc2_backup_dagster.engines.files.journal import Journal, journal_prefix, read_journals
 from lc2_backup_dagster.engines.files.ordering import OrderedLines
+from lc2_backup_dagster.engines.files.past import AsOf, Known, PastFindings, changes_as_of
 from lc2_backup_dagster.engines.files.ports import CapturingAttempt, Progress, SiteObjects
+from lc2_backup_dagster.engines.files.shards import WHOLE, Lane, Shard, lanes_of
 from lc2_backup_dagster.engines.files.source import Patience, SourceFiles
 from lc2_backup_dagster.engines.files.transfer import Transfer
+from lc2_backup_dagster.engines.files.versions import list_as_of
 from lc2_backup_dagster.engines.files.workers import Limits
+from lc2_backup_dagster.model.clock import SystemClock, to_text
+from lc2_backup_dagster.model.errors import WindowNotRestorable
 from lc2_backup_dagster.model.window import Moment
 from lc2_backup_dagster.repository.parts import Stream
 
@@ -31,14 +41,14 @@ class FileSource:
         store: where they are.
         source_id: a name of the place that stays when its address changes; the backup before is of use only if it
             was taken from the same one.
-        prefix: only keys that begin with it.
+        shard: only keys that belong to it.
         include: says which keys are backed up; all when None.
         protection_of: the protection of a key.
     """
 
     store: ObjectStore
     source_id: str
-    prefix: str = ""
+    shard: Shard = WHOLE
     include: Callable[[str], bool] | None = None
     protection_of: Callable[[str], Protection] = lambda key: Protection.CLIENT
 
@@ -49,28 +59,51 @@ class FilesCapture:
 
     Attributes:
         streams: the manifest of files.
-        moment: the interval of the listing: a file that did not change during it is captured as it was then.
+        moment: the interval of the listing: a file that did not change during it is captured as it was then. Of a
+            past moment that moment itself.
+        last_begun: when the last listing began, where there were several; else when the only one did.
         counts: what was done.
         excluded: objects the filter left out.
         special: pipes, sockets and devices, which are not captured.
         listing_ordered: whether the source listed in byte order.
+        held: files as of a past moment that the source has lost and a later backup holds.
         damaged_journals: journal objects of dead attempts that could not be used.
         seconds: from start to end.
     """
 
     streams: tuple[Stream, ...]
     moment: Moment
+    last_begun: datetime
     counts: CaptureCounts
     excluded: int
     special: Sampled
     listing_ordered: bool
     damaged_journals: tuple[str, ...]
     seconds: float
+    held: int = 0
 
     @property
     def partial(self) -> bool:
         """Whether files are missing that the source has; such a backup is never called complete (L-22)."""
         return self.counts.unreadable.count > 0
+
+
+@dataclass(slots=True)
+class _Listing:
+    """What was listed, compared with backups, and what is known once all of it was read.
+
+    Attributes:
+        total: files and their bytes, where they are known before the files are looked at one by one.
+    """
+
+    moment: Moment
+    ordered: bool
+    changes: Iterator[Change]
+    excluded: Callable[[], int]
+    special: Sampled = field(default_factory=Sampled)
+    total: tuple[int, int] | None = None
+    findings: PastFindings = field(default_factory=PastFindings)
+    superseded: Callable[[], int] = lambda: 0
 
 
 def capture_files(
@@ -79,6 +112,8 @@ def capture_files(
     source: FileSource,
     *,
     previous: Iterable[FileEntry] = (),
+    as_of: AsOf | None = None,
+    lane: Lane | None = None,
     scratch: Path | None = None,
     limits: Limits | None = None,
     patience: Patience | None = None,
@@ -94,8 +129,10 @@ def capture_files(
         attempt: the running attempt; the caller commits it.
         repository: the site's part of the repository.
         source: the files.
-        previous: entries of the backup before, ascending; that backup must be one of the attempt's bases. Empty for
-            a full capture.
+        previous: entries of the backup before that belong to the shard, ascending; that backup must be one of the
+            attempt's bases. Empty for a full capture, and for a past moment.
+        as_of: a past moment, from the versions that the source keeps; the present when None.
+        lane: names for what is written, where several captures of one attempt run at once, each of another shard.
         scratch: folder for lists that do not fit into memory.
         limits: threads and memory.
         patience: how often things are tried again.
@@ -108,34 +145,41 @@ def capture_files(
         AccessDenied: the source refuses everything, or the repository refuses to be written.
         Fenced: the attempt was superseded.
         StorageFull: scratch or repository is full.
+        WindowNotRestorable: the source's versions do not prove what was there at the past moment.
     """
     began = time.monotonic()
     patience, limits = patience or Patience(), limits or Limits()
     reading_bytes = limits.memory_bytes * 2 // 7
+    own = journal_prefix(repository.site, attempt.backup_id) + lanes_of(lane.shard) if lane else None
     with (
-        read_journals(repository, attempt.resumes, scratch=scratch) as finished,
-        take_inventory(source.store, prefix=source.prefix, include=source.include, scratch=scratch) as inventory,
-        attempt.stream_writer(STREAM) as manifest,
+        read_journals(
+            repository, attempt.resumes, own=own, wanted=source.shard.__contains__, scratch=scratch
+        ) as finished,
+        _listed(source, as_of, previous, scratch) as listing,
+        attempt.stream_writer(lane.stream if lane else STREAM) as manifest,
         OrderedLines(manifest.write, folder=scratch) as lines,
     ):
-        found = changes(previous, inventory.objects(), protection_of=source.protection_of)
-        remaining = with_finished(found, finished.entries(), protection_of=source.protection_of)
+        remaining = with_finished(listing.changes, finished.entries(), protection_of=source.protection_of)
         stopping = threading.Event()
         rate = ByteRate(limits.bytes_per_second, wait=stopping.wait)
-        files = SourceFiles(source.store, patience=patience, rate=rate)
-        if expect:
-            expect(inventory.count, inventory.size_bytes)
+        files = SourceFiles(source.store, patience=patience, rate=rate, pinned=as_of is not None)
+        journal = Journal(
+            attempt, repository.site, lane=lane.name if lane else None, every_entries=limits.journal_entries
+        )
+        if expect and listing.total:
+            expect(*listing.total)
         transfer = Transfer(
             Copier(
                 attempt,
                 repository,
                 files,
                 source_id=source.source_id,
+                generation=lane.generation(attempt.backup_id) if lane else attempt.backup_id,
                 sealing_bytes=limits.memory_bytes - reading_bytes,
                 stopping=stopping,
             ),
             lines,
-            Journal(attempt, repository.site, every_entries=limits.journal_entries),
+            journal,
             source=source.store,
             destination=repository.store,
             protection_of=source.protection_of,
@@ -143,14 +187,70 @@ def capture_files(
             progress=progress,
         )
         counts = transfer.run(remaining)
+        if lane:
+            # Its attempt may still die for another shard's sake; the next one need not copy any of this again.
+            journal.write()
+        counts.unreadable.extend(listing.findings.missing)
+        if as_of and listing.findings.replaced and not listing.superseded():
+            raise _thinned_out(source, as_of, listing.findings.replaced)
     attempt.check_alive()
     return FilesCapture(
         streams=(manifest.stream,),
-        moment=Moment(restorable_from=inventory.started, restorable_until=inventory.finished),
+        moment=listing.moment,
+        last_begun=listing.moment.restorable_from,
         counts=counts,
-        excluded=inventory.excluded,
-        special=inventory.special,
-        listing_ordered=inventory.ordered,
+        excluded=listing.excluded(),
+        special=listing.special,
+        listing_ordered=listing.ordered,
+        held=listing.findings.held,
         damaged_journals=tuple(finished.damaged),
         seconds=time.monotonic() - began,
+    )
+
+
+@contextmanager
+def _listed(
+    source: FileSource, as_of: AsOf | None, previous: Iterable[FileEntry], scratch: Path | None
+) -> Generator[_Listing]:
+    if as_of is None:
+        with take_inventory(source.store, shard=source.shard, include=source.include, scratch=scratch) as inventory:
+            yield _Listing(
+                Moment(restorable_from=inventory.started, restorable_until=inventory.finished),
+                inventory.ordered,
+                changes(previous, inventory.objects(), protection_of=source.protection_of),
+                lambda: inventory.excluded,
+                inventory.special,
+                (inventory.count, inventory.size_bytes),
+            )
+        return
+    with list_as_of(
+        source.store,
+        as_of.moment,
+        kept_since=as_of.kept_since,
+        now=clock_of(source.store, SystemClock()),
+        shard=source.shard,
+        include=source.include,
+        scratch=scratch,
+    ) as past:
+        findings = PastFindings()
+        yield _Listing(
+            Moment(restorable_from=as_of.moment, restorable_until=as_of.moment),
+            past.ordered,
+            changes_as_of(_included(as_of.known, source), past.newest(), findings, protection_of=source.protection_of),
+            lambda: past.excluded,
+            findings=findings,
+            superseded=lambda: past.superseded,
+        )
+
+
+def _included(known: Iterable[Known], source: FileSource) -> Iterator[Known]:
+    """Yield what is known of the files that are wanted; one that is left out on purpose is not missing."""
+    return (each for each in known if source.include is None or source.include(each.entry.key))
+
+
+def _thinned_out(source: FileSource, as_of: AsOf, replaced: int) -> WindowNotRestorable:
+    return WindowNotRestorable(
+        f"{replaced} files that a backup knows were replaced or deleted before {to_text(as_of.moment)}, and "
+        f"{source.store.url} has none of their versions any more: old versions are removed there, and nothing tells "
+        "which of that moment"
     )

@@ -88,9 +88,9 @@ def changes(
     Raises:
         ManifestCorrupt: one side is not ascending; a merge of it would silently drop files.
     """
-    old = _ascending(previous, lambda entry: entry.key, "the manifest of the backup before")
+    old = ascending(previous, lambda entry: entry.key, "the manifest of the backup before")
     entry = next(old, None)
-    for info in _ascending(current, lambda each: each.key, "the listing"):
+    for info in ascending(current, lambda each: each.key, "the listing"):
         while entry is not None and entry.key < info.key:
             yield Removed(entry)
             entry = next(old, None)
@@ -119,7 +119,7 @@ def with_finished(
         finished: what the journals of dead attempts name, ascending; of equal keys any may fit.
         protection_of: the protection a key must have now.
     """
-    done = _ascending(finished, lambda entry: entry.key, "the journal", repeats=True)
+    done = ascending(finished, lambda entry: entry.key, "the journal", repeats=True)
     entry = next(done, None)
     for change in found:
         if not isinstance(change, Added | Changed):
@@ -137,7 +137,12 @@ def _is_protected(entry: FileEntry, protection_of: Callable[[str], Protection]) 
     return entry.kind is not PosixKind.FILE or entry.protection is protection_of(entry.key)
 
 
-def _ascending(items: Iterable[_T], key: Callable[[_T], str], what: str, *, repeats: bool = False) -> Iterator[_T]:
+def ascending(items: Iterable[_T], key: Callable[[_T], str], what: str, *, repeats: bool = False) -> Iterator[_T]:
+    """Yield the items, having checked that their keys ascend.
+
+    Raises:
+        ManifestCorrupt: they do not.
+    """
     last: str | None = None
     for item in items:
         here = key(item)

@@ -71,6 +71,8 @@ class Copier:
         repository: where the contents go.
         source: where they come from.
         source_id: name of the source, part of every identity.
+        generation: makes the identities unlike those of every other attempt, and of every other process that works
+            for this one.
         sealing_bytes: memory for sealing and reading back. It is apart from that for reading, so that many workers
             may wait for a distant source while few hold the five forms that a part has in between.
         stopping: set when the run is ending; long copies then give up.
@@ -83,6 +85,7 @@ class Copier:
         source: SourceFiles,
         *,
         source_id: str,
+        generation: str,
         sealing_bytes: int,
         stopping: threading.Event,
     ) -> None:
@@ -91,6 +94,7 @@ class Copier:
         self._site = repository.site
         self._source = source
         self._source_id = source_id
+        self._generation = generation
         self._key_id = repository.sealer.key_id
         self._sealing = ByteGate(sealing_bytes)
         self._begun: set[str] = set()
@@ -197,7 +201,14 @@ class Copier:
         if not (again and self._is_there(key, None, info.size_bytes)):
             self._source.rate.take(info.size_bytes)
             try:
-                destination.copy_from(self._source.store, info.key, key, size_bytes=info.size_bytes, if_match=info.etag)
+                destination.copy_from(
+                    self._source.store,
+                    info.key,
+                    key,
+                    size_bytes=info.size_bytes,
+                    if_match=info.etag,
+                    version=self._source.version_of(info),
+                )
             except ObjectNotFound as error:
                 raise Vanished from error
             except AccessDenied as error:
@@ -208,7 +219,7 @@ class Copier:
         if stored.size_bytes != info.size_bytes:
             raise SourceChanged(f"{info.key!r} was copied with another size than was listed", key=info.key)
         if info.etag is None:
-            now = self._source.stat(info.key)
+            now = self._source.stat(info)
             if (now.size_bytes, now.modified) != (info.size_bytes, info.modified):
                 raise SourceChanged(f"{info.key!r} changed while it was copied", key=info.key)
         location = Copied(identity, stored.etag, stored.checksum, stored.encryption, stored.encryption_key_id)
@@ -222,7 +233,7 @@ class Copier:
         return found.size_bytes == (size_bytes if part is None else part.stored_bytes)
 
     def _identity(self, info: ObjectInfo, protection: Protection, turn: int) -> str:
-        generation = f"{self._attempt.backup_id}.{turn}" if turn else self._attempt.backup_id
+        generation = f"{self._generation}.{turn}" if turn else self._generation
         return file_identity(info, source_id=self._source_id, protection=protection, generation=generation)
 
     def _go_on(self) -> None:

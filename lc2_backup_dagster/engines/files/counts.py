@@ -23,6 +23,11 @@ class Sampled:
         if len(self.samples) < SAMPLES:
             self.samples.append((key, reason))
 
+    def extend(self, other: "Sampled") -> None:
+        """Count what another one counted, and keep of its samples what there is room for."""
+        self.count += other.count
+        self.samples += other.samples[: SAMPLES - len(self.samples)]
+
 
 @dataclass(slots=True)
 class CaptureCounts:

@@ -16,6 +16,7 @@ from lc2_backup_dagster.engines.files.counts import Sampled
 from lc2_backup_dagster.engines.files.facts import facts_of_row, facts_row
 from lc2_backup_dagster.engines.files.folders import FoldersAbove
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
+from lc2_backup_dagster.engines.files.shards import WHOLE, Shard, list_shard
 from lc2_backup_dagster.model.clock import Clock, SystemClock
 from lc2_backup_dagster.model.errors import AccessDenied
 
@@ -80,6 +81,7 @@ def take_inventory(
     store: ObjectStore,
     *,
     prefix: str = "",
+    shard: Shard = WHOLE,
     include: Callable[[str], bool] | None = None,
     scratch: Path | None = None,
     clock: Clock | None = None,
@@ -90,6 +92,7 @@ def take_inventory(
     Args:
         store: what is listed.
         prefix: only keys that begin with it.
+        shard: only keys that belong to it; the prefix is empty then.
         include: says which keys count; all when None. A folder counts too when something in it does.
         scratch: folder for what does not fit into memory.
         clock: tells the time where the store must not be asked (a directory tells it by writing); this machine's
@@ -103,11 +106,11 @@ def take_inventory(
     """
     sorter = RowSorter(scratch, run_rows=run_rows)
     try:
-        tell = _clock_of(store, clock or SystemClock())
+        tell = clock_of(store, clock or SystemClock())
         started = tell()
         excluded = size_bytes = 0
         special, above = Sampled(), FoldersAbove[ObjectInfo]()
-        for found in store.list(prefix):
+        for found in store.list(prefix) if shard == WHOLE else list_shard(store, shard):
             if include is not None and not include(found.key):
                 if found.kind is PosixKind.DIRECTORY:
                     above.leave_out(found.key, found)
@@ -134,7 +137,8 @@ def take_inventory(
         raise
 
 
-def _clock_of(store: ObjectStore, fallback: Clock) -> Callable[[], datetime]:
+def clock_of(store: ObjectStore, fallback: Clock) -> Callable[[], datetime]:
+    """Return how to ask a store for its time, or the fallback where it must not be asked."""
     try:
         store.now()
     except AccessDenied:  # a source that is only readable, as it should be

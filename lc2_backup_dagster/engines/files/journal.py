@@ -36,6 +36,7 @@ class Journal:
     Args:
         attempt: whose journal it is.
         site: whose files.
+        lane: name of the lane whose journal it is, where several processes write one for the attempt at once.
         monotonic: seconds that only grow.
         every_entries: write at the latest after so many entries…
         every_bytes: …or copied bytes…
@@ -47,13 +48,14 @@ class Journal:
         attempt: CapturingAttempt,
         site: SiteId,
         *,
+        lane: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         every_entries: int = 2000,
         every_bytes: int = _EVERY_BYTES,
         every_seconds: float = _EVERY_SECONDS,
     ) -> None:
         self._attempt = attempt
-        self._prefix = journal_prefix(site, attempt.backup_id)
+        self._prefix = journal_prefix(site, attempt.backup_id) + (f"{lane}/" if lane else "")
         self._monotonic = monotonic
         self._every_entries = every_entries
         self._every_bytes = every_bytes
@@ -79,8 +81,15 @@ class Journal:
             or self._size_bytes >= self._every_bytes
             or self._monotonic() - self._written >= self._every_seconds
         )
-        if not due:
-            return
+        if due:
+            self.write()
+
+    def write(self) -> None:
+        """Write what was taken, and make sure that the attempt is alive.
+
+        Raises:
+            Fenced: the attempt was superseded.
+        """
         self._attempt.check_alive()
         if self._lines:
             body = b"".join(self._lines)
@@ -121,13 +130,21 @@ class FinishedWork:
 
 
 def read_journals(
-    repository: SiteObjects, attempts: Sequence[str], *, scratch: Path | None, run_rows: int = 20_000
+    repository: SiteObjects,
+    attempts: Sequence[str],
+    *,
+    own: str | None = None,
+    wanted: Callable[[str], bool] | None = None,
+    scratch: Path | None,
+    run_rows: int = 20_000,
 ) -> FinishedWork:
-    """Read the journals of dead attempts, oldest first.
+    """Read the journals of dead attempts, oldest first, and of earlier tries of the attempt itself.
 
     Args:
         repository: where they lie.
         attempts: ids of the attempts.
+        own: what the keys of the journals of earlier tries begin with, or None where there are none.
+        wanted: says which files matter; all when None.
         scratch: folder for what does not fit into memory.
         run_rows: entries kept in memory.
 
@@ -137,8 +154,8 @@ def read_journals(
     sorter = RowSorter(scratch, run_rows=run_rows)
     damaged: list[str] = []
     try:
-        for attempt in attempts:
-            prefix = journal_prefix(repository.site, attempt)
+        prefixes = [journal_prefix(repository.site, attempt) for attempt in attempts]
+        for prefix in (*prefixes, own) if own else prefixes:
             # Sorted: stores may list out of order, and of two entries for one key the newer one must come last.
             for key in sorted(found.key for found in repository.store.list(prefix)):
                 try:
@@ -147,7 +164,8 @@ def read_journals(
                     damaged.append(key)
                     continue
                 for entry, line in entries:
-                    sorter.add([entry.key, line.decode("ascii")])
+                    if wanted is None or wanted(entry.key):
+                        sorter.add([entry.key, line.decode("ascii")])
         return FinishedWork(damaged, sorter)
     except BaseException:
         sorter.close()

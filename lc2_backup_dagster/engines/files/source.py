@@ -64,12 +64,21 @@ class SourceFiles:
         store: the source.
         patience: how often things are tried again.
         rate: how fast bytes may be taken from it.
+        pinned: exactly the versions that were listed are read: of a file as of a past moment a later version is
+            worth nothing, and one that is gone is missing.
     """
 
-    def __init__(self, store: ObjectStore, *, patience: Patience, rate: ByteRate | None = None) -> None:
+    def __init__(
+        self, store: ObjectStore, *, patience: Patience, rate: ByteRate | None = None, pinned: bool = False
+    ) -> None:
         self.store = store
         self.patience = patience
         self.rate = rate or ByteRate(None)
+        self.pinned = pinned
+
+    def version_of(self, info: ObjectInfo) -> str | None:
+        """Return the version to ask the store for, or None for the latest."""
+        return info.version if self.pinned else None
 
     def capture(self, info: ObjectInfo, copy: Callable[[ObjectInfo, int], _T]) -> _T:
         """Copy a file; when it changed meanwhile, the version it has now.
@@ -87,19 +96,23 @@ class SourceFiles:
             wanted, number = info, turn
             try:
                 return self.patience.through_outages(lambda: copy(wanted, number))  # noqa: B023 - called at once
-            except SourceChanged:
-                info = self.patience.through_outages(lambda: self.stat(wanted.key))  # noqa: B023 - called at once
+            except (SourceChanged, Vanished) as error:
+                if self.pinned:
+                    raise Unreadable(f"its version {info.version} is not in the source any more") from error
+                if isinstance(error, Vanished):
+                    raise
+                info = self.patience.through_outages(lambda: self.stat(wanted))  # noqa: B023 - called at once
         raise Unreadable(f"it changed during each of {self.patience.changed} tries to copy it")
 
-    def stat(self, key: str) -> ObjectInfo:
-        """Return what the source says of a file.
+    def stat(self, info: ObjectInfo) -> ObjectInfo:
+        """Return what the source says of a file now.
 
         Raises:
             Vanished: gone.
             Unreadable: refused.
         """
         try:
-            return self.store.stat(key)
+            return self.store.stat(info.key, version=self.version_of(info))
         except ObjectNotFound as error:
             raise Vanished from error
         except (AccessDenied, KeyNotRepresentable) as error:
@@ -112,12 +125,12 @@ class SourceFiles:
             Vanished: gone.
             Unreadable: refused.
         """
-        for _ in FileContent(self.store, info, 1, self.rate):
+        for _ in self.read(info, piece_bytes=1):
             return
 
     def read(self, info: ObjectInfo, *, piece_bytes: int) -> "FileContent":
         """Return the content of exactly this version, to be iterated once."""
-        return FileContent(self.store, info, piece_bytes, self.rate)
+        return FileContent(self.store, info, piece_bytes, self.rate, version=self.version_of(info))
 
 
 class FileContent:
@@ -127,8 +140,11 @@ class FileContent:
         info: the version; content type and metadata are filled in once the first piece was read.
     """
 
-    def __init__(self, store: ObjectStore, info: ObjectInfo, piece_bytes: int, rate: ByteRate) -> None:
+    def __init__(
+        self, store: ObjectStore, info: ObjectInfo, piece_bytes: int, rate: ByteRate, *, version: str | None = None
+    ) -> None:
         self._store = store
+        self._version = version
         self._piece_bytes = piece_bytes
         self._rate = rate
         self.info = info
@@ -143,7 +159,7 @@ class FileContent:
         """
         listed = self.info
         try:
-            with self._store.open(listed.key, if_match=listed.etag) as reader:
+            with self._store.open(listed.key, if_match=listed.etag, version=self._version) as reader:
                 opened = reader.info
                 if opened.size_bytes != listed.size_bytes:
                     raise _changed(listed)
@@ -179,7 +195,7 @@ class FileContent:
             raise _changed(self.info)
         if self.info.etag is None:
             # No if-match protects this read: the file must still be what was listed.
-            now = self._store.stat(self.info.key)
+            now = self._store.stat(self.info.key, version=self._version)
             if (now.size_bytes, now.modified) != (self.info.size_bytes, self.info.modified):
                 raise _changed(self.info)
 
