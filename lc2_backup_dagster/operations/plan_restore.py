@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.selection import Selection
 from lc2_backup_dagster.engines.postgres.dump import dump_stream_name
 from lc2_backup_dagster.engines.postgres.dump_directory import DIRECTORY_STREAM, require_room
@@ -137,8 +138,8 @@ def _files(
     prefix = f"{request.backup_id}/" if request.files_prefix is None else request.files_prefix
     objects, plain_bytes = files.summary.get("objects", 0), files.summary.get("logical_bytes", 0)
     if request.globs:
-        objects, plain_bytes = _selected(repository, files.backup_id, request.globs)
-        if not objects:
+        objects, plain_bytes, anything = _selected(repository, files.backup_id, request.globs)
+        if not anything:
             blockers.append(
                 ConfigurationError(
                     f"no file of {files.backup_id} matches {', '.join(request.globs)}",
@@ -169,15 +170,18 @@ def _files(
     )
 
 
-def _selected(repository: SiteRepository, backup_id: str, globs: tuple[str, ...]) -> tuple[int, int]:
+def _selected(repository: SiteRepository, backup_id: str, globs: tuple[str, ...]) -> tuple[int, int, bool]:
+    """Return the files that are meant, their bytes, and whether anything is: it may be links or folders alone."""
     selection = Selection.matching(globs)
     objects = plain_bytes = 0
+    anything = False
     with file_entries(repository, backup_id) as entries:
         for entry in entries:
             if entry.key in selection:
-                objects += 1
+                anything = True
+                objects += entry.kind is PosixKind.FILE
                 plain_bytes += entry.size_bytes
-    return objects, plain_bytes
+    return objects, plain_bytes, anything
 
 
 def _new_name(database: str, now: datetime) -> str:
