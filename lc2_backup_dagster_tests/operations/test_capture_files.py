@@ -183,6 +183,11 @@ def test_a_library_in_a_directory_comes_back_as_a_tree_and_what_it_cannot_hold_i
     found = facts_of_tree(site.restored / "back")
     assert {key: expected[key] for key in found} == found
     assert {"20097", "20097/way", "20097/empty", "20097/private"} <= found.keys()
+    request = RestoreRequest(captured.backup.backup_id, files_prefix="alone/", globs=("20097/empty/",))
+    alone = restore(site.context, request, now=datetime.now(UTC), initiator=TESTER)
+    assert alone.plan.files is not None
+    assert alone.plan.files.objects == 0
+    assert facts_of_tree(site.restored / "alone").keys() == {"20097", "20097/empty"}
     (site.library / "20097/private").chmod(0o640)
     again = capture(site.context).backup.summary
     assert (again["facts_changed"], again["changed_objects"], again["copied_bytes"]) == (1, 1, 0)
