@@ -9,17 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from random import Random
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
-from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
 from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, capture_files
-from lc2_backup_dagster.engines.files.entry import FileEntry
+from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, decode_entries
 from lc2_backup_dagster.engines.files.identity import files_prefix
 from lc2_backup_dagster.engines.files.restore import restore_files
 from lc2_backup_dagster.engines.files.workers import Limits
-from lc2_backup_dagster.model.errors import Fenced, PurgeRefused, RecoveryPointNotFound
+from lc2_backup_dagster.model.errors import Fenced, IntegrityError, PurgeRefused, RecoveryPointNotFound
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.collect_garbage import collect_garbage
 from lc2_backup_dagster.operations.purge_files import purge_backups, resume_purges
@@ -30,19 +28,8 @@ from lc2_backup_dagster_tests.builders import TESTER, a_draft, a_repository
 from lc2_backup_dagster_tests.engines.files.library import AT_ONCE, SITE, facts_of, store_below_public
 from lc2_backup_dagster_tests.engines.files.stepping import SteppingStore
 from lc2_backup_dagster_tests.fakes import Killed, MemoryStore, SetClock
+from lc2_backup_dagster_tests.journeys.histories.library_life import STEPS, LibraryLife
 from lc2_backup_dagster_tests.operations.purging import Facts, entries_of
-
-KEYS = (
-    "a/1", "a/2", "a/3", "a-b", "b/c/d", "public/1", "public/2", "public/größe.jpg", "a b+c%2F d.txt", "dots/...",
-    "ümlaut/日本語/😀.bin", "e\u0301", "é", "quote\"'<&>.txt", "x" * 250, "back\\slash", "tab\tin it", "\u2028",
-    "\U0010ffff", "\uffee",
-)  # fmt: skip
-"""Keys that every store of these tests can hold."""
-KEYS_OF_A_DIRECTORY = ("line\nfeed", "control-\x01", "odd-\udcff", "odd-\udcff/\udc80", "cr\r")
-KEYS_OF_A_BUCKET = ("a", "a/1/below", "public")
-_TYPES = (None, "text/plain", "image/jpeg", "application/octet-stream")
-_SIZES = (0, 1, 700, 3000, 5000, 70_000, 200_000)
-"""Of files that are bundled, stored alone, and cut into parts (see the fixture ``small_sizes``)."""
 
 
 class AnyKeys(MemoryStore):
@@ -61,7 +48,7 @@ class Paused:
     repository: SiteRepository
     base: str | None
     captured: FilesCapture | None = None
-    truth: Facts = field(default_factory=dict[str, Facts])
+    truths: tuple[Facts, ...] = ()
 
 
 @dataclass
@@ -69,95 +56,27 @@ class LibraryPast:
     """A source, its repository, and what was true.
 
     Attributes:
-        source: the files, as their application sees them.
+        life: what happens to the source; its random numbers choose moments of death too.
         store: the repository's store.
         key: the site's key.
-        random: chooses files, contents and moments of death.
         scratch: for lists.
-        directory: of the source, where it is one.
-        truths: backup id → what was true when it was made.
+        truths: backup id → what was true while it was made, before and after what happened meanwhile.
         told: what has happened, for whoever reads a failure.
     """
 
-    source: ObjectStore
+    life: LibraryLife
     store: ObjectStore
     key: KeyFile
-    random: Random
     scratch: Path
-    directory: Path | None = None
-    truths: dict[str, Facts] = field(default_factory=dict[str, Facts])
+    truths: dict[str, tuple[Facts, ...]] = field(default_factory=dict[str, tuple[Facts, ...]])
     told: list[str] = field(default_factory=list[str])
     paused: list[Paused] = field(default_factory=list[Paused])
 
     def __post_init__(self) -> None:
         self._clock = SetClock()
         self._ahead = timedelta()
-        self._keys = KEYS + (KEYS_OF_A_BUCKET if self.directory is None else KEYS_OF_A_DIRECTORY)
+        self.random = self.life.random
         self.repository = self._process()
-
-    # What happens to the library.
-
-    def create(self) -> None:
-        """Write some files anew, or over what is there."""
-        for key in self.random.sample(self._keys, self.random.randint(1, 5)):
-            self._write(key)
-
-    def change(self) -> None:
-        """Change some files; where it is a directory, also in place."""
-        for key in self._some():
-            size_bytes = self.source.stat(key).size_bytes
-            if self.directory is not None and size_bytes and self.random.random() < 0.5:
-                with (self.directory / key).open("r+b") as file:
-                    file.write(self.random.randbytes(size_bytes))
-            else:
-                self._write(key, size_bytes if self.random.random() < 0.5 else None)
-
-    def delete(self) -> None:
-        """Remove some files."""
-        self.source.delete(self._some())
-
-    def rename(self) -> None:
-        """Give a file the name of another, or a new one."""
-        for key in self._some()[:2]:
-            new = self.random.choice(self._keys)
-            if new == key or self._hinders(new):
-                continue
-            if self.directory is not None:
-                (self.directory / new).parent.mkdir(parents=True, exist_ok=True)
-                (self.directory / key).rename(self.directory / new)
-            else:
-                size_bytes = self.source.stat(key).size_bytes
-                self.source.copy_from(self.source, key, new, size_bytes=size_bytes)
-                self.source.delete([key])
-
-    def retype(self) -> None:
-        """Write the same content with another type and other metadata."""
-        for key in self._some():
-            self._write(key, body=self.source.get(key))
-
-    def _write(self, key: str, size_bytes: int | None = None, body: bytes | None = None) -> None:
-        if self._hinders(key):
-            return
-        body = (
-            self.random.randbytes(self.random.choice(_SIZES) if size_bytes is None else size_bytes)
-            if body is None
-            else body
-        )
-        self.source.put_stream(
-            key, [body], size_bytes=len(body), create_only=False, content_type=self.random.choice(_TYPES),
-            metadata=self.random.choice(({}, {"author": "somebody"}, {"a": "1", "b": "2"})),
-        )  # fmt: skip
-
-    def _hinders(self, key: str) -> bool:
-        """Say whether a directory cannot hold a key beside what it holds."""
-        if self.directory is None:
-            return False
-        path = self.directory / key
-        return path.is_dir() or any(each.is_file() for each in path.parents)
-
-    def _some(self) -> list[str]:
-        there = sorted(found.key for found in self.source.list())
-        return self.random.sample(there, min(len(there), self.random.randint(1, 4)))
 
     # What is done for it.
 
@@ -168,6 +87,19 @@ class LibraryPast:
     def capture_killed(self) -> None:
         """The process dies at some call; it may have committed before."""
         self._captured(self.random.randint(0, 60))
+
+    def capture_moving(self) -> None:
+        """Something happens to the library while it is captured."""
+        paused = self._begun(self._process())
+        try:
+            self._copy(paused, moving=True)
+            self._commit(paused)
+        finally:
+            paused.attempt.__exit__(None, None, None)
+
+    def capture_beside(self) -> None:
+        """Something else happens as a whole before some call of a capture."""
+        self._captured(None, beside=self.random.choice(("capture", "expire", "purge", "collect", "expire_and_purge")))
 
     def pause(self) -> None:
         """Begin a capture, perhaps do all of its work, and stop before the end."""
@@ -181,9 +113,7 @@ class LibraryPast:
         """Let a paused process go on: it commits, or is told that it may not."""
         if self.paused:
             paused = self.paused.pop(self.random.randrange(len(self.paused)))
-            backups = self.repository.log.history().backups
-            kept = paused.base is None or (paused.base in backups and backups[paused.base].expired_at is None)
-            may = kept and paused.attempt.backup_id in self.repository.log.history().running
+            may = self._may_commit(paused)
             try:
                 if paused.captured is None:
                     self._copy(paused)
@@ -215,6 +145,16 @@ class LibraryPast:
         """The process dies at some call."""
         self._purged(self.random.randint(0, 40))
 
+    def purge_beside(self) -> None:
+        """Something else happens as a whole before some call of a purge."""
+        self._purged(None, beside=self.random.choice((*_BESIDE, "wake", "undelete")))
+
+    def expire_and_purge(self) -> None:
+        """Expire some backups, and purge them when no attempt that stands on them counts any more."""
+        self.expire()
+        self.days_pass()
+        self.purge()
+
     def resume(self) -> None:
         """Go on with purges."""
         self._mortal(None, resume_purges)
@@ -225,18 +165,27 @@ class LibraryPast:
 
     def collect(self) -> None:
         """Collect garbage."""
-        self._mortal(None, lambda repository: collect_garbage(repository, scratch=self.scratch))
+        self._collected(None)
 
     def collect_killed(self) -> None:
         """The process dies at some call."""
-        self._mortal(self.random.randint(0, 60), lambda repository: collect_garbage(repository, scratch=self.scratch))
+        self._collected(self.random.randint(0, 60))
+
+    def collect_beside(self) -> None:
+        """Something else happens as a whole before some call of a collection."""
+        self._collected(None, beside=self.random.choice((*_BESIDE, "wake")))
 
     def days_pass(self) -> None:
         """Let the store's clock go on, beyond every grace."""
         self._ahead += timedelta(days=10)
 
-    def _process(self, dies_at: int | None = None) -> SiteRepository:
-        """Return the repository as a new process has it."""
+    def _process(self, dies_at: int | None = None, beside: str | None = None) -> SiteRepository:
+        """Return the repository as a new process has it.
+
+        Args:
+            dies_at: number of the call on the store that it does not live to make.
+            beside: what happens before some call.
+        """
         self._clock.move(seconds=1)
         store = SteppingStore(self.store)
         repository = a_repository(store, SITE, wrapper=self.key, clock=self._clock)
@@ -245,20 +194,42 @@ class LibraryPast:
         store.ahead = self._ahead
         if dies_at is not None:
             store.die_at(dies_at)
+        if beside is not None:
+            place = self.random.randint(0, 40)
+
+            def meanwhile(number: int, call: str, key: str) -> None:
+                if number == place:
+                    self.told.append(f"  beside it, at {call} {key}: {beside}")
+                    getattr(self, beside)()
+
+            store.before = meanwhile
         return repository
 
-    def _captured(self, dies_at: int | None) -> None:
-        running = None
+    def _captured(self, dies_at: int | None, *, beside: str | None = None) -> None:
         with suppress(Killed):
-            running = self._begun(self._process(dies_at))
+            try:
+                running = self._begun(self._process(dies_at, beside))
+            except Fenced:
+                assert beside, "only something else can have expired the base"
+                return
             try:
                 self._copy(running)
                 self._commit(running)
+            except (Fenced, RecoveryPointNotFound, IntegrityError) as error:
+                assert beside, error
+                assert not self._may_commit(running), error
             finally:
-                running.attempt.__exit__(None, None, None)
+                with suppress(Fenced):
+                    running.attempt.__exit__(None, None, None)
         for backup_id in self.repository.log.history().backups:
             # It may have died after its commit: nothing has happened to the source since.
-            self.truths.setdefault(backup_id, facts_of(self.source))
+            self.truths.setdefault(backup_id, (facts_of(self.life.source),))
+
+    def _may_commit(self, paused: Paused) -> bool:
+        history = self.repository.log.history()
+        base = history.backups.get(paused.base) if paused.base else None
+        kept = paused.base is None or (base is not None and base.expired_at is None)
+        return kept and paused.attempt.backup_id in history.running
 
     def _begun(self, repository: SiteRepository) -> Paused:
         bases = [each.backup_id for each in repository.backups(Component.FILES)][-1:]
@@ -270,14 +241,24 @@ class LibraryPast:
         attempt = repository.begin(Component.FILES, window=None, initiator=TESTER, bases=bases, sleep=wait)
         return Paused(attempt.__enter__(), repository, bases[0] if bases else None)
 
-    def _copy(self, paused: Paused) -> None:
+    def _copy(self, paused: Paused, *, moving: bool = False) -> None:
         previous: list[FileEntry] = []
         if paused.base:
-            paused.repository.backup(paused.base)
-            previous = entries_of(paused.repository, paused.base)
-        paused.truth = facts_of(self.source)
+            with paused.repository.open_stream(paused.repository.manifest(paused.base), STREAM) as reader:
+                previous = list(decode_entries(reader, name=STREAM))
+        source = SteppingStore(self.life.source)
+        paused.truths = (facts_of(self.life.source),)
+        if moving:
+            place = self.random.randint(0, 30)
+
+            def move(number: int, call: str, key: str) -> None:
+                if number == place:
+                    getattr(self.life, self.random.choice(STEPS))()
+                    paused.truths += (facts_of(self.life.source),)
+
+            source.before = move
         paused.captured = capture_files(
-            paused.attempt, paused.repository, FileSource(self.source, "library", protection_of=store_below_public),
+            paused.attempt, paused.repository, FileSource(source, "library", protection_of=store_below_public),
             previous=previous, patience=AT_ONCE, scratch=self.scratch,
             limits=Limits(max_concurrency=self.random.choice((1, 3)), journal_entries=self.random.choice((1, 4, 50))),
         )  # fmt: skip
@@ -286,10 +267,15 @@ class LibraryPast:
         assert paused.captured is not None
         assert not paused.captured.partial
         committed = paused.attempt.commit(a_draft(window=None, streams=paused.captured.streams))
-        self.truths[committed.backup_id] = paused.truth
+        self.truths[committed.backup_id] = paused.truths
         self.told.append(f"  committed {committed.backup_id}, {paused.captured.counts}")
 
-    def _purged(self, dies_at: int | None) -> None:
+    def _collected(self, dies_at: int | None, *, beside: str | None = None) -> None:
+        if self.random.random() < 0.6:
+            self.days_pass()
+        self._mortal(dies_at, lambda repository: collect_garbage(repository, scratch=self.scratch), beside=beside)
+
+    def _purged(self, dies_at: int | None, *, beside: str | None = None) -> None:
         expired = self._expired()
         chosen = self.random.sample(expired, self.random.randint(0, min(3, len(expired))))
 
@@ -297,13 +283,15 @@ class LibraryPast:
             try:
                 purge_backups(repository, chosen, initiator=TESTER, scratch=self.scratch)
             except PurgeRefused as error:
-                assert {each.base for each in self.paused} & set(chosen) or "may still run" in str(error)
+                assert beside or "may still run" in str(error)
 
-        self._mortal(dies_at, purge)
+        self._mortal(dies_at, purge, beside=beside)
 
-    def _mortal(self, dies_at: int | None, work: Callable[[SiteRepository], object]) -> None:
+    def _mortal(
+        self, dies_at: int | None, work: Callable[[SiteRepository], object], *, beside: str | None = None
+    ) -> None:
         with suppress(Killed):
-            work(self._process(dies_at))
+            work(self._process(dies_at, beside))
 
     def _tell(self, type: RecordType, backup_ids: list[str]) -> None:
         self.told.append(f"  {type} {backup_ids}")
@@ -317,8 +305,10 @@ class LibraryPast:
     def step(self, name: str) -> None:
         """Do one thing, and look at everything."""
         self.told.append(name)
-        getattr(self, name)()
-        if name not in SOURCE_STEPS:
+        if name in STEPS:
+            getattr(self.life, name)()
+        else:
+            getattr(self, name)()
             self.check()
 
     def check(self) -> None:
@@ -327,7 +317,10 @@ class LibraryPast:
         for backup_id in repository.log.history().backups:
             entries, target = entries_of(repository, backup_id), AnyKeys()
             restore_files(repository, lambda found=entries: found, target, patience=AT_ONCE, scratch=self.scratch)
-            assert facts_of(target) == self.truths[backup_id], "\n".join((*self.told, f"restored {backup_id}"))
+            found, truths = facts_of(target), self.truths[backup_id]
+            for key in found.keys() | {each for truth in truths for each in truth}:
+                may_be = [truth.get(key) for truth in truths]
+                assert found.get(key) in may_be, "\n".join((*self.told, f"restored {key!r} of {backup_id}"))
 
     def end(self) -> None:
         """End what is unfinished, and find nothing left over that nobody needs."""
@@ -348,12 +341,9 @@ class LibraryPast:
         assert folders == repository.log.history().backups.keys()
 
 
-SOURCE_STEPS = ("create", "change", "delete", "rename", "retype")
+_BESIDE = ("capture", "capture", "capture_killed", "expire", "purge", "collect")
 REPOSITORY_STEPS = (
-    "capture", "capture", "capture", "capture_killed", "capture_killed", "pause", "wake", "expire", "expire",
-    "undelete", "purge", "purge", "purge_killed", "resume", "resume_killed", "collect", "collect_killed", "days_pass",
+    "capture", "capture", "capture", "capture_killed", "capture_killed", "capture_beside", "capture_moving", "pause",
+    "pause", "wake", "wake", "expire", "expire", "undelete", "purge", "purge", "purge_killed", "purge_beside", "resume",
+    "resume_killed", "collect", "collect_killed", "collect_beside",
 )  # fmt: skip
-
-
-def a_directory(folder: Path, name: str) -> DirectoryStore:
-    return DirectoryStore(folder / name, create=True)
