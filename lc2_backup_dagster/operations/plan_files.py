@@ -40,11 +40,11 @@ def plan_files(
         files: the files backup.
         blockers: everything that stands in the way is added to it.
     """
-    objects, plain_bytes = _selected(repository, files, request)
+    objects, plain_bytes, anything = _selected(repository, files, request)
     name = target_name(context, request)
     target, forecast = name, None
     before = len(blockers)
-    if not objects and not request.selection.is_everything:
+    if not anything:
         blockers.append(_nothing_selected(files, request))
     with _told_to(blockers):
         if request.delete_extra:
@@ -82,17 +82,20 @@ def _told_to(blockers: list[BackupError]) -> Generator[None]:
         blockers.append(error)
 
 
-def _selected(repository: SiteRepository, files: CommittedBackup, request: RestoreRequest) -> tuple[int, int]:
+def _selected(repository: SiteRepository, files: CommittedBackup, request: RestoreRequest) -> tuple[int, int, bool]:
+    """Return how many files are meant, their bytes, and whether anything is: a choice of folders alone is a choice."""
     selection = request.selection
     if selection.is_everything:
-        return files.summary.get("objects", 0), files.summary.get("logical_bytes", 0)
+        return files.summary.get("objects", 0), files.summary.get("logical_bytes", 0), True
     objects = plain_bytes = 0
-    with stored_lines(repository, files, prefix=selection.fixed_prefix) as lines:
+    anything = False
+    with stored_lines(repository, files, prefix=selection.fixed_prefix, folders=True) as lines:
         for line in lines:
             if line.key in selection:
-                objects += 1
+                anything = True
+                objects += not line.is_folder
                 plain_bytes += line.size_bytes
-    return objects, plain_bytes
+    return objects, plain_bytes, anything
 
 
 def _nothing_selected(files: CommittedBackup, request: RestoreRequest) -> ConfigurationError:
