@@ -59,7 +59,9 @@ class FilesSite:
             application=application_of("liferay"),
             database=DatabaseAccess(_SERVER, _SERVER, None, scratch, ()),
             files=replace(access, **files),
-            restore=RestoreAccess(_SERVER, lambda bucket, prefix: MemoryStore(), None),
+            restore=RestoreAccess(
+                _SERVER, lambda bucket, prefix: MemoryStore(), None, lambda path, create: MemoryStore()
+            ),
             limits=Limits(),
             open_repository=self.open_repository,
         )

@@ -117,8 +117,10 @@ def _checked(reader: StreamReader, result: ShardResult) -> Iterator[_Line]:
             raise ManifestCorrupt(f"{name} has {key!r}, which does not belong to {result.shard}")
         count += 1
         yield key, line
-    if count != result.capture.counts.objects:
-        raise ManifestCorrupt(f"{name} has {count} files, its result says {result.capture.counts.objects}")
+    counts = result.capture.counts
+    promised = counts.objects + counts.links + counts.folders
+    if count != promised:
+        raise ManifestCorrupt(f"{name} has {count} lines, its result says {promised}")
 
 
 def _key_of(line: bytes, name: str) -> str:
