@@ -103,6 +103,11 @@ def log_of(runs: Runs) -> list[RecordType]:
     return [record.type for record in runs.site.repository.log.records()]
 
 
+def files_of(keys: set[str]) -> set[str]:
+    """Leave out the folders, which a directory has too."""
+    return {key for key in keys if not key.endswith("/")}
+
+
 def test_shards_of_one_run_work_at_once_and_commit_once(runs: Runs) -> None:
     (runs.home / "meet").touch()  # each shard waits until all have begun: one after the other they would never end
 
@@ -113,7 +118,7 @@ def test_shards_of_one_run_work_at_once_and_commit_once(runs: Runs) -> None:
     processes = {process for what, *_, process in runs.steps() if what == "shard"}
     assert len(processes) == 3
     [backup] = runs.site.repository.backups(Component.FILES)
-    assert runs.contents(backup.backup_id) == {found.key for found in runs.source.list()}
+    assert files_of(runs.contents(backup.backup_id)) == {found.key for found in runs.source.list()}
     assert log_of(runs) == [RecordType.BEGIN, RecordType.COMMIT]
     [shown] = ended["shown"]
     assert shown["partition"] == backup.window
@@ -142,7 +147,7 @@ def test_a_shard_whose_process_is_killed_is_run_again_alone_and_copies_nothing_a
     assert int(copied) + int(resumed) == 30
     assert int(resumed) >= 4, "what its journal names was not copied again"
     [backup] = runs.site.repository.backups(Component.FILES)
-    assert runs.contents(backup.backup_id) == {found.key for found in runs.source.list()}
+    assert files_of(runs.contents(backup.backup_id)) == {found.key for found in runs.source.list()}
     assert log_of(runs) == [RecordType.BEGIN, RecordType.COMMIT]
 
 

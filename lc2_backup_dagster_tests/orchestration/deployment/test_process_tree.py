@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.demo.servers.dagster import CodeLocation, DagsterProcesses, members_of_group
+from lc2_backup_dagster.demo.servers.ports import free_ports
 from lc2_backup_dagster.model.errors import PermanentError
 from lc2_backup_dagster_tests.orchestration.deployment.conftest import PROJECT_ROOT, SCRATCH_MODULE, wait_for
 
@@ -47,9 +48,10 @@ def test_a_code_location_that_does_not_load_is_told_with_its_error_and_a_taken_p
 ) -> None:
     (tmp_path / "broken_location.py").write_text("raise ValueError('retail.yaml, line 3: unknown field')\n")
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        # Not one of those that the system gives to outgoing connections: the next ports are tried instead of it.
+        (port,) = free_ports(1)
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         processes = DagsterProcesses(
             # Longer than a socket's path may be.
             tmp_path / ("long" * 30) / "home",
