@@ -169,6 +169,10 @@ class Throttling:
     requests: int = 0
     seconds: float = 0.0
 
+    def since(self, before: "Throttling") -> "Throttling":
+        """Return what was added to an earlier count."""
+        return Throttling(self.requests - before.requests, self.seconds - before.seconds)
+
 
 class ObjectReader(Protocol):
     """An open object, read forward once, in bounded memory."""

@@ -55,6 +55,8 @@ def files_draft(captured: FilesCapture, plan: FilesPlan, *, shards: int = 1) -> 
         "vanished": counts.vanished.count,
         "unencrypted_objects": counts.store_copies_unencrypted,
         "sha256_pending": counts.sha256_pending,
+        "throttled_requests": captured.throttling.requests,
+        "throttled_seconds": round(captured.throttling.seconds, 1),
     }
     if plan.as_of is not None:
         assert plan.before is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.clouds.store import ObjectStore, Throttling
 from lc2_backup_dagster.engines.files.byte_rate import ByteRate
 from lc2_backup_dagster.engines.files.changes import Change, changes, with_finished
 from lc2_backup_dagster.engines.files.copying import Copier
@@ -31,6 +31,8 @@ from lc2_backup_dagster.model.clock import SystemClock, to_text
 from lc2_backup_dagster.model.errors import WindowNotRestorable
 from lc2_backup_dagster.model.window import Moment
 from lc2_backup_dagster.repository.parts import Stream
+
+_NEVER = Throttling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class FilesCapture:
         special: pipes, sockets and devices, which are not captured.
         listing_ordered: whether the source listed in byte order.
         held: files as of a past moment that the source has lost and a later backup holds.
+        throttling: how often source and destination asked to slow down meanwhile.
         damaged_journals: journal objects of dead attempts that could not be used.
         seconds: from start to end.
     """
@@ -81,6 +84,7 @@ class FilesCapture:
     damaged_journals: tuple[str, ...]
     seconds: float
     held: int = 0
+    throttling: Throttling = _NEVER
 
     @property
     def partial(self) -> bool:
@@ -148,6 +152,7 @@ def capture_files(
         WindowNotRestorable: the source's versions do not prove what was there at the past moment.
     """
     began = time.monotonic()
+    before = _throttling(source.store, repository.store)
     patience, limits = patience or Patience(), limits or Limits()
     reading_bytes = limits.memory_bytes * 2 // 7
     own = journal_prefix(repository.site, attempt.backup_id) + lanes_of(lane.shard) if lane else None
@@ -205,7 +210,13 @@ def capture_files(
         held=listing.findings.held,
         damaged_journals=tuple(finished.damaged),
         seconds=time.monotonic() - began,
+        throttling=_throttling(source.store, repository.store).since(before),
     )
+
+
+def _throttling(*stores: ObjectStore) -> Throttling:
+    told = [store.throttling for store in stores]
+    return Throttling(sum(each.requests for each in told), sum(each.seconds for each in told))
 
 
 @contextmanager

@@ -266,6 +266,8 @@ def _entry(info: ObjectInfo, location: Location, sha256: str | None, *, facts: O
         version=info.version,
         content_type=told.content_type,
         metadata=dict(told.metadata),
+        tags=dict(told.tags),
+        headers=dict(told.headers),
         sha256=sha256,
         posix=info.posix,
     )

@@ -10,6 +10,8 @@ JSON Lines in ASCII, sorted by key; a key stands once. Names are short because t
 ``v``  version id of the source
 ``c``  content type
 ``u``  user metadata, an object of texts
+``g``  tags, an object of texts
+``d``  ``cache-control``, ``content-disposition``, ``content-encoding`` and ``content-language``, an object of texts
 ``h``  SHA-256 of the content in hex; absent = pending, or there is no content
 ``p``  POSIX facts: ``[kind, mode, uid, gid, user, group, nanoseconds]``, of a link with its target at the end
 ``l``  location, one of
@@ -44,7 +46,7 @@ STREAM = "files"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FIELDS = frozenset("kstevcuhpl")
+_FIELDS = frozenset("kstevcugdhpl")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -107,6 +109,8 @@ class FileEntry:
         version: the source's version id, or None.
         content_type: or None where the source has none.
         metadata: user metadata.
+        tags: the source's tags.
+        headers: what the source says of the content beyond its type (``clouds.store.HEADERS``).
         sha256: hex SHA-256 of the content; None while a store-side copy has not been read yet, or without content.
         location: where the content is.
         line: what it was decoded from; of a changed copy None.
@@ -123,6 +127,8 @@ class FileEntry:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     sha256: str | None = None
     posix: PosixFacts | None = None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     # Not a parameter, so that dataclasses.replace() drops it: a changed entry has another line.
     line: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -168,6 +174,10 @@ def encode_entry(entry: FileEntry) -> bytes:
         row["c"] = entry.content_type
     if entry.metadata:
         row["u"] = entry.metadata
+    if entry.tags:
+        row["g"] = entry.tags
+    if entry.headers:
+        row["d"] = entry.headers
     if entry.sha256 is not None:
         row["h"] = entry.sha256
     if entry.posix is not None:
@@ -201,7 +211,9 @@ def decode_entry(line: bytes, *, where: str) -> FileEntry:
             etag=_optional(fields.get("e")),
             version=_optional(fields.get("v")),
             content_type=_optional(fields.get("c")),
-            metadata={_text(name): _text(value) for name, value in fields["u"].items()} if "u" in fields else {},
+            metadata=_texts(fields, "u"),
+            tags=_texts(fields, "g"),
+            headers=_texts(fields, "d"),
             sha256=_sha256(fields["h"]) if "h" in fields else None,
             posix=facts_of_row(fields["p"]) if "p" in fields else None,
         )
@@ -299,6 +311,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a text")
     return value
+
+
+def _texts(fields: dict[str, Any], name: str) -> dict[str, str]:
+    if name not in fields:
+        return {}
+    return {_text(key): _text(value) for key, value in fields[name].items()}
 
 
 def _optional(value: Any) -> str | None:

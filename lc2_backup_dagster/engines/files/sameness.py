@@ -81,7 +81,13 @@ class Sameness:
         except ObjectNotFound:
             return False
         # A source without content types says nothing of them; a bucket then gives its own.
-        return entry.content_type in (None, told.content_type) and dict(told.metadata) == entry.metadata
+        if entry.content_type not in (None, told.content_type):
+            return False
+        return (dict(told.metadata), dict(told.tags), dict(told.headers)) == (
+            entry.metadata,
+            entry.tags,
+            entry.headers,
+        )
 
 
 def alike(entry: FileEntry, existing: ObjectInfo) -> bool:

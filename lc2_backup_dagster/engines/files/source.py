@@ -210,6 +210,8 @@ def _with_facts(listed: ObjectInfo, opened: ObjectInfo) -> ObjectInfo:
         version=listed.version,
         content_type=opened.content_type,
         metadata=opened.metadata,
+        tags=opened.tags,
+        headers=opened.headers,
         checksum=opened.checksum,
         posix=listed.posix,
     )

@@ -340,6 +340,8 @@ class RestoreWriter:
             create_only=self._conflict is not Conflict.OVERWRITE,
             content_type=entry.content_type,
             metadata=entry.metadata,
+            tags=entry.tags,
+            headers=entry.headers,
         )
 
     def _copy(self, entry: FileEntry, where: Copied, *, exact: bool) -> ObjectInfo:
