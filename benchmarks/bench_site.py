@@ -12,6 +12,8 @@ from lc2_backup_dagster.demo.servers.object_store import ObjectServer
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 
 LIBRARY, BACKUPS, RESTORED = "library", "backups", "restored"
+# Without autovacuum, which changes pages whenever it likes: then an increment holds more than was changed.
+_SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB", "autovacuum": "off"}
 _KEY, _SECRET, _PASSWORD = "bench", "bench-secret", "bench-password"
 
 _SITE = """\
@@ -108,9 +110,7 @@ class Bench:
 def running_bench(home: Path) -> Generator[Bench]:
     """Start the servers below a folder and stop them at the end."""
     with ExitStack() as stack:
-        postgres = PostgresServer(
-            home / "postgres", password=_PASSWORD, settings={"shared_buffers": "256MB", "max_wal_size": "4GB"}
-        )
+        postgres = PostgresServer(home / "postgres", password=_PASSWORD, settings=_SETTINGS)
         stack.callback(postgres.remove)
         stack.enter_context(postgres)
         objects = stack.enter_context(ObjectServer(home / "objects", access_key=_KEY, secret_key=_SECRET))
