@@ -61,7 +61,7 @@ def measure_chains(bench: Bench, *, scale: int, length: int, report: Callable[[l
 def _pgbackrest(bench: Bench, *, scale: int, length: int) -> _Chain:
     with server_15(bench) as server:
         seed(server, scale)
-        peer = PgBackRest(server, bench.home / "peers", processes=PROCESSES)
+        peer = PgBackRest(server, bench.home / "peers-of-chains", processes=PROCESSES)
         peer.backup("full")
         before = peer.stored_bytes()
 

@@ -56,7 +56,7 @@ def files_draft(captured: FilesCapture, plan: FilesPlan, *, shards: int = 1) -> 
         "unencrypted_objects": counts.store_copies_unencrypted,
         "sha256_pending": counts.sha256_pending,
         "throttled_requests": captured.throttling.requests,
-        "throttled_seconds": round(captured.throttling.seconds, 1),
+        "throttled_seconds": round(captured.throttling.seconds),
     }
     if plan.as_of is not None:
         assert plan.before is not None

@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
+import runpy
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterator
@@ -281,6 +281,8 @@ class Repository:
         require(good, DAMAGED, "its content is not what the manifest promises")
 
     def _pieces(self, entry: Json, bundles: OrderedDict[str, bytes]) -> Iterator[bytes]:
+        if entry["l"] == ["n"]:  # a link or a folder
+            return
         kind, identity, *rest = entry["l"]
         key = f"files/{self.site}/{identity[:2]}/{identity}"
         if kind == "o":  # copied by the store, neither compressed nor encrypted by us
@@ -313,21 +315,17 @@ def each_file(repository: Repository, manifest: Json, target: Path | None, only:
     """Restore files, or only read them when there is no target; what fails is named and the rest goes on."""
     bundles: OrderedDict[str, bytes] = OrderedDict()
     done = failed = unproven = 0
+    tree = runpy.run_path(str(Path(__file__).with_name("tree.py")))["Tree"](target, note) if target else None
     for entry in (each for each in repository.entries(manifest) if each["k"].startswith(only)):
         try:
             content = repository.content(entry, bundles)
-            if target is None:
-                deque(content, maxlen=0)
-            else:
-                require({"", ".", ".."}.isdisjoint(entry["k"].split("/")), DAMAGED, "its key cannot be a path")
-                path = target / os.fsdecode(entry["k"].encode("utf-8", "surrogateescape"))
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save(path, content)
-                os.utime(path, ns=(entry["t"] * 1000, entry["t"] * 1000))
-            done, unproven = done + 1, unproven + ("h" not in entry)
+            tree.take(entry, content) if tree else deque(content, maxlen=0)
+            is_file = entry["l"] != ["n"]
+            done, unproven = done + is_file, unproven + (is_file and "h" not in entry)
         except (Problem, OSError, ValueError) as error:  # ValueError: a NUL in the key
             failed += 1
             note(f"FAILED {entry['k']!r}: {error.args[1] if isinstance(error, Problem) else error}")
+    failed += tree.finish() if tree else 0
     note(f"{done} files done, {failed} failed; {unproven} have no SHA-256 in the manifest, only their size was checked")
     return INCOMPLETE if failed else 0
 
