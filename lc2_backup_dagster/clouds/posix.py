@@ -18,6 +18,13 @@ class PosixStore(Protocol):
         """Return the numbers of owner and group on this machine: by name where it knows the name, else as they are."""
         ...
 
+    def attainable(self, facts: PosixFacts, /) -> PosixFacts:
+        """Return what a file or link would have of the facts if this process wrote it now; names are those of here.
+
+        Where it is not known for sure it is what was asked for.
+        """
+        ...
+
     def dressed(self, facts: PosixFacts, modified: datetime) -> ObjectStore:
         """Return the same store, whose writes give a file these facts and this time before it appears."""
         ...

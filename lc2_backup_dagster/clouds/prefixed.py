@@ -151,6 +151,10 @@ class PrefixedStore:
         """Return the numbers that owner and group have on the machine of the inner store."""
         return self._posix.ids_of(facts)
 
+    def attainable(self, facts: PosixFacts, /) -> PosixFacts:
+        """Return what a file or link would have of the facts if this process wrote it now."""
+        return self._posix.attainable(facts)
+
     def dressed(self, facts: PosixFacts, modified: datetime) -> "PrefixedStore":
         """Return the same view, whose writes give files these facts and this time."""
         return PrefixedStore(self._posix.dressed(facts, modified), self.prefix)

@@ -193,3 +193,12 @@ def test_an_error_inside_a_200_answer_is_that_error_and_tried_again():
         with serving(Once(failed, then=lambda _, good=good: good), attempts=2) as (store, server):
             attempt(store)
             assert len(server.requests) == 2
+
+
+def test_an_upload_without_an_id_is_not_begun():
+    for broken in (b"", b"<html/>", b"<InitiateMultipartUploadResult/>"):
+        script = lambda request, broken=broken: Answer(404 if request.method == "HEAD" and request.key else 200, broken)  # noqa: E731
+        with serving(script, attempts=1) as (store, server):
+            with pytest.raises(StoreUnavailable):
+                store.put_stream("key", [bytes(11 << 20)], size_bytes=11 << 20)
+            assert server.asked("PUT") == 0

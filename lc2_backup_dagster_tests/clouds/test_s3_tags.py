@@ -58,7 +58,14 @@ def test_a_missing_right_to_read_tags_is_told_once_and_no_error_of_the_file(capl
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"), [(error("SlowDown", 503), StoreUnavailable), (error("NoSuchKey", 404), ObjectNotFound)]
+    ("answer", "kind"),
+    [
+        (error("SlowDown", 503), StoreUnavailable),
+        (error("NoSuchKey", 404), ObjectNotFound),
+        (Answer(200, b"<html/>"), StoreUnavailable),
+        (Answer(200), StoreUnavailable),
+    ],
+    ids=range(4),
 )
 def test_other_failures_to_read_tags_are_not_taken_for_no_tags(answer, kind):
     script = lambda request: answer if "tagging" in request.query else Answer(200, b"content", TAGGED)  # noqa: E731

@@ -12,6 +12,7 @@ from lc2_backup_dagster.model.errors import (
     AccessDenied,
     ConfigurationError,
     ObjectNotFound,
+    PermanentError,
     SourceChanged,
     StoreUnavailable,
 )
@@ -230,6 +231,18 @@ def test_a_version_that_is_refused_or_cannot_be_had_is_not_absent():
             ):
                 with pytest.raises(kind):
                     attempt()
+
+
+def test_a_delete_marker_is_absent_also_where_the_store_says_it_as_amazon_does():
+    marker = Answer(405, headers={"x-amz-delete-marker": "true"})
+    with serving(with_versions(lambda _: marker)) as (store, _):
+        with pytest.raises(ObjectNotFound, match="delete marker"):
+            store.stat("key", version="v")
+        with pytest.raises(ObjectNotFound), store.open("key", version="v"):
+            pass
+        with pytest.raises(PermanentError) as caught:
+            store.stat("key")
+        assert not isinstance(caught.value, ObjectNotFound)
 
 
 def test_a_transfer_that_breaks_off_goes_on_with_the_same_version():

@@ -16,6 +16,7 @@ from lc2_backup_dagster.model.errors import (
     ExportFailed,
     ObjectNotFound,
     RequestRefused,
+    ResourceConflict,
     ServiceUnavailable,
 )
 
@@ -108,6 +109,10 @@ def _begin(client: ApiClient, request: ContentExportRequest) -> str:
     for _ in range(client.patience.tries):
         try:
             return _id_in(client.post(EXPORT_API, request.body()).value)
+        except ResourceConflict as error:
+            raise ServiceUnavailable(
+                f"{client.base_url} begins no export now", hint="another one is under way; run again later"
+            ) from error
         except ServiceUnavailable as error:
             if not error.attributes.get("sent", True):
                 raise
@@ -116,6 +121,8 @@ def _begin(client: ApiClient, request: ContentExportRequest) -> str:
                     f"{error.message}; whether an export was begun is not known, and it is not begun twice",
                     hint="look for it in the application, or run again later",
                 ) from None
+            # What timed out may still be under way there: it is not looked for at once.
+            client.timing.sleep(client.patience.longest_wait_seconds)
             begun = [each for each in _operations(client, request) or () if each not in before]
             if begun:
                 return begun[-1]

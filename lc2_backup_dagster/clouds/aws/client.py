@@ -83,11 +83,13 @@ class S3Connection:
 
     def wire(self, bucket: str) -> Wire | None:
         """Return the short way to a bucket, or None where only boto3 knows the way."""
-        if bucket not in self._wires:
+        wires = self._wires  # another thread may close the connection meanwhile
+        if bucket not in wires:
             with self._lock:
-                if bucket not in self._wires:
-                    self._wires[bucket] = self._wire(bucket)
-        return self._wires[bucket]
+                wires = self._wires
+                if bucket not in wires:
+                    wires[bucket] = self._wire(bucket)
+        return wires[bucket]
 
     def leave_wire(self, bucket: str) -> None:
         """Leave a bucket to boto3 from now on."""

@@ -1,7 +1,7 @@
 """The operations that run once for every file, sent over the wire and answered in boto3's own shape.
 
-So the rest of the adapter does not know who sent a request. What is rare (uploads in parts, deletions, tags, locks) and
-what only boto3 can do goes through boto3.
+So the rest of the adapter does not know who sent a request. What is rare (parts of uploads, deletions, locks) and what
+only boto3 can do goes through boto3.
 """
 
 import base64
@@ -62,7 +62,11 @@ def _get(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[st
     reply = wire.send("GET", given["Key"], query=_version(given), headers=_asked({**mode, **given}))
     if reply.status >= 300:
         _refuse("GetObject", reply, reply.body())
-    answer: dict[str, Any] = {**_object(reply), "Body": reply.raw}
+    try:
+        answer: dict[str, Any] = {**_object(reply), "Body": reply.raw}
+    except BaseException:
+        reply.raw.close()
+        raise
     if checksums and reply.status == 200 and (digest := digests(answer)) is not None:
         answer["Body"] = CheckedBody(reply.raw, answer["ContentLength"], *digest)
     return answer
@@ -92,16 +96,16 @@ def _copy(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[s
     headers["x-amz-copy-source"] = as_quoted_source(source["Bucket"], source["Key"], source.get("VersionId"))
     reply = wire.send("PUT", given["Key"], headers=headers)
     root = _xml("CopyObject", reply, _content("CopyObject", reply))
-    result = {child.tag.rpartition("}")[2]: child.text or "" for child in root}
+    result = {_name(child): child.text or "" for child in root}
     return {**_answered(reply), "CopyObjectResult": result}
 
 
 def _tags(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[str, Any]:
     reply = wire.send("GET", given["Key"], query=[("tagging", ""), *_version(given)])
     root = _xml("GetObjectTagging", reply, _content("GetObjectTagging", reply))
-    found = (element for element in root.iter() if element.tag.rpartition("}")[2] == "Tag")
+    tags = _named(root, "TagSet", "GetObjectTagging")
     return {
-        "TagSet": [{child.tag.rpartition("}")[2]: child.text or "" for child in tag} for tag in found],
+        "TagSet": [{_name(child): child.text or "" for child in tag} for tag in tags if _name(tag) == "Tag"],
         **_metadata_of(reply),
     }
 
@@ -112,8 +116,8 @@ def _begin(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[
         headers["x-amz-checksum-algorithm"] = "CRC32"  # as boto3 does, which sends the parts
     reply = wire.send("POST", given["Key"], query=[("uploads", "")], headers=headers)
     root = _xml("CreateMultipartUpload", reply, _content("CreateMultipartUpload", reply))
-    found = {child.tag.rpartition("}")[2]: child.text or "" for child in root}
-    return {**_answered(reply), "UploadId": found["UploadId"]}
+    upload_id = _named(root, "UploadId", "CreateMultipartUpload").text or ""
+    return {**_answered(reply), "UploadId": upload_id}
 
 
 def _list(wire: Wire, given: Mapping[str, Any], *, checksums: bool) -> Mapping[str, Any]:
@@ -205,6 +209,20 @@ def _xml(operation: str, reply: Reply, body: bytes) -> ElementTree.Element:
         raise ResponseParserError(f"the answer to {operation} is no XML: {error}") from error
 
 
+def _name(element: ElementTree.Element) -> str:
+    """Return an element's name without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _named(root: ElementTree.Element, name: str, operation: str) -> ElementTree.Element:
+    from botocore.parsers import ResponseParserError
+
+    for element in root:
+        if _name(element) == name:
+            return element
+    raise ResponseParserError(f"the answer to {operation} has no {name}")
+
+
 def _refuse(operation: str, reply: Reply, body: bytes, *, status: int | None = None) -> NoReturn:
     """Raise what boto3 would; only XML that says so itself has a code."""
     from botocore.exceptions import ClientError
@@ -214,9 +232,9 @@ def _refuse(operation: str, reply: Reply, body: bytes, *, status: int | None = N
         root = ElementTree.fromstring(body.strip())  # noqa: S314 - as above
     except ElementTree.ParseError:
         root = None
-    if root is not None and root.tag.rpartition("}")[2] in ("Error", "ErrorResponse"):
+    if root is not None and _name(root) in ("Error", "ErrorResponse"):
         for element in root.iter():
-            name = element.tag.rpartition("}")[2]
+            name = _name(element)
             if name in said and not said[name]:
                 said[name] = (element.text or "").strip()
     answered = _metadata_of(reply)

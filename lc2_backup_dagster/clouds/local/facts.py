@@ -6,6 +6,7 @@ import os
 import pwd
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -54,6 +55,24 @@ def modified_of(status: os.stat_result) -> datetime:
     return _EPOCH + timedelta(microseconds=min(max(status.st_mtime_ns // 1000, _EARLIEST), _LATEST))
 
 
+def attainable(facts: PosixFacts, *, ids: tuple[int, int], names: Names) -> PosixFacts:
+    """Return what ``dress`` gives a file of this process: who is not root owns what it writes.
+
+    Args:
+        facts: as they should be.
+        ids: the numbers that owner and group have on this machine.
+        names: of this machine.
+    """
+    uid, gid = ids
+    if os.geteuid() != 0:
+        uid = os.geteuid()
+        gid = gid if gid in (os.getegid(), *os.getgroups()) else os.getegid()
+    mode = _without_lent_rights(facts.mode, owned=(uid == ids[0], gid == ids[1]))
+    if facts.kind is not PosixKind.FILE:
+        mode = facts.mode
+    return replace(facts, mode=mode, uid=uid, gid=gid, user=names.user(uid), group=names.group(gid))
+
+
 def dress(file: int, facts: PosixFacts, *, ids: tuple[int, int], modified: datetime) -> None:
     """Give an open file or folder its owner, mode and time, as far as this process may.
 
@@ -64,7 +83,7 @@ def dress(file: int, facts: PosixFacts, *, ids: tuple[int, int], modified: datet
     now = os.fstat(file)
     mode = facts.mode
     if stat.S_ISREG(now.st_mode):
-        mode &= ~(stat.S_ISUID if now.st_uid != ids[0] else 0) & ~(stat.S_ISGID if now.st_gid != ids[1] else 0)
+        mode = _without_lent_rights(mode, owned=(now.st_uid == ids[0], now.st_gid == ids[1]))
     _if_allowed(lambda: os.fchmod(file, mode))
     times = _times(facts, modified)
     _if_allowed(lambda: os.utime(file, ns=times))
@@ -79,6 +98,11 @@ def dress_link(name: bytes, facts: PosixFacts, *, inside: int, ids: tuple[int, i
     _own(os.stat(name, dir_fd=inside, follow_symlinks=False), ids, own)
     times = _times(facts, modified)
     _if_allowed(lambda: os.utime(name, ns=times, dir_fd=inside, follow_symlinks=False))
+
+
+def _without_lent_rights(mode: int, *, owned: tuple[bool, bool]) -> int:
+    user, group = owned
+    return mode & ~(0 if user else stat.S_ISUID) & ~(0 if group else stat.S_ISGID)
 
 
 def _own(now: os.stat_result, ids: tuple[int, int], own: Callable[[int, int], None]) -> None:

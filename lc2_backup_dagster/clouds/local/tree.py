@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from lc2_backup_dagster.clouds.local.facts import Names, dress, dress_link
+from lc2_backup_dagster.clouds.local.facts import Names, attainable, dress, dress_link
 from lc2_backup_dagster.clouds.local.folders import (
     encoded,
     folder,
@@ -33,6 +33,11 @@ class DirectoryTree(DirectoryRoot):
     def ids_of(self, facts: PosixFacts, /) -> tuple[int, int]:
         """Return the numbers that owner and group have on this machine."""
         return (self._names or Names()).ids_of(facts)
+
+    def attainable(self, facts: PosixFacts, /) -> PosixFacts:
+        """Return what a file or link would have of the facts if this process wrote it now."""
+        names = self._names or Names()
+        return attainable(facts, ids=names.ids_of(facts), names=names)
 
     def dressed(self, facts: PosixFacts, modified: datetime) -> Self:
         """Return the same store, whose writes give files these facts and this time before they appear."""

@@ -72,8 +72,9 @@ def unpack_export(documents: Iterable[Document], target: Path) -> UnpackedExport
     count = size_bytes = 0
     try:
         partial.mkdir(mode=0o700)
+        folder = partial
         for document in documents:
-            _write(partial, document)
+            folder = _write(partial, document, made=folder)
             count += 1
             size_bytes += len(document.content)
         # Replaces an empty directory, and refuses any other.
@@ -87,14 +88,17 @@ def unpack_export(documents: Iterable[Document], target: Path) -> UnpackedExport
     return UnpackedExport(target, count, size_bytes)
 
 
-def _write(root: Path, document: Document) -> None:
+def _write(root: Path, document: Document, *, made: Path) -> Path:
+    """Write a document and return the folder it lies in; ``made`` is one that is there already."""
     check_path(document.path)
     file = root / document.path
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.parent != made:
+        file.parent.mkdir(parents=True, exist_ok=True)
     # Nothing but this function writes below the root, so no folder on the way can be a link.
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(document.content)
+    return file.parent
 
 
 def _translated(error: OSError, target: Path) -> Exception:

@@ -15,7 +15,8 @@ from lc2_backup_dagster.engines.files.source import Patience
 from lc2_backup_dagster.model.errors import AccessDenied, IntegrityError, ObjectNotFound
 from lc2_backup_dagster.repository.canonical import sha256
 
-_READ_BYTES = 1024 * 1024
+READ_BYTES = 1024 * 1024
+"""Piece in which a copy made by the store is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class DeepCheck:
         digest, own, count = hashlib.sha256(), _checksum_of(needed.checksum), 0
         with self._repository.store.open(needed.key) as reader:
             etag = reader.info.etag
-            while piece := reader.read(_READ_BYTES):
+            while piece := reader.read(READ_BYTES):
                 digest.update(piece)
                 if own is not None:
                     own.update(piece)

@@ -11,7 +11,7 @@ from lc2_backup_dagster.repository.layout import MARKER
 def extras(
     keys: Iterable[str], existing: Iterable[ObjectInfo], *, may_go: Callable[[str], bool]
 ) -> Iterator[ObjectInfo]:
-    """Yield the objects that no key of the backup names; folders are none, they go when nothing is left in them.
+    """Yield the objects that no key of the backup names; a folder after what was in it, and only if all of that goes.
 
     Args:
         keys: of the backup, ascending.
@@ -20,11 +20,21 @@ def extras(
     """
     wanted = iter(keys)
     key = next(wanted, None)
+    above: list[ObjectInfo] = []  # folders that go unless something in them stays
     for found in existing:
+        while above and not found.key.startswith(above[-1].key):
+            yield above.pop()
         while key is not None and key < found.key:
             key = next(wanted, None)
-        if key != found.key and found.kind is not PosixKind.DIRECTORY and may_go(found.key):
+        is_folder = found.kind is PosixKind.DIRECTORY
+        is_needed = key == found.key or (is_folder and key is not None and key.startswith(found.key))
+        if is_needed or not may_go(found.key):
+            above.clear()
+        elif is_folder:
+            above.append(found)
+        else:
             yield found
+    yield from reversed(above)
 
 
 def refuse_repository(target: ObjectStore, existing: Iterable[ObjectInfo]) -> None:

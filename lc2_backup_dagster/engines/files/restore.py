@@ -109,8 +109,22 @@ def restore_files(
         if delete_extra is not None:
             _check_deleting(selection, conflict)
             refuse_repository(target, inventory.objects())
+        unproven: BackupError | None = None
+
+        def delete_the_rest() -> None:
+            nonlocal unproven
+            if delete_extra is None or run.damage is not None or run.refusal is not None:
+                return
+            unproven = _unproven(run.result)
+            if unproven is None:
+                keys = (entry.key for entry in _selected(entries(), selection))
+                found = extras(keys, inventory.objects(), may_go=delete_extra)
+                run.result.deleted_bytes = delete_objects(target, found, run.result.deleted, rehearse=rehearse)
+
         try:
-            run.write(_with_existing(_selected(entries(), selection), inventory.objects()))
+            run.write(
+                _with_existing(_selected(entries(), selection), inventory.objects()), before_folders=delete_the_rest
+            )
         except BackupError as error:
             _tell_what_stays(
                 error, run.result, target, again=conflict if conflict is Conflict.OVERWRITE else Conflict.SKIP
@@ -118,11 +132,8 @@ def restore_files(
             raise
         if run.damage is not None or run.refusal is not None:
             raise _failure(run, target)
-        if delete_extra is not None:
-            _require_proven(run.result)
-            keys = (entry.key for entry in _selected(entries(), selection))
-            found = extras(keys, inventory.objects(), may_go=delete_extra)
-            run.result.deleted_bytes = delete_objects(target, found, run.result.deleted, rehearse=rehearse)
+        if unproven is not None:
+            raise unproven
     run.result.seconds = time.monotonic() - began
     return run.result
 
@@ -167,19 +178,21 @@ def _check_deleting(selection: Selection, conflict: Conflict) -> None:
         )
 
 
-def _require_proven(result: FilesRestore) -> None:
+def _unproven(result: FilesRestore) -> BackupError | None:
+    """Return why nothing may be deleted, or None when what was written makes up for it."""
     if not result.selected:
-        raise ConfigurationError(
+        return ConfigurationError(
             "the backup has no file there, and so everything in the target would be deleted; nothing was",
             hint="is the prefix right? A place that is to be empty is emptied by hand",
         )
     if result.unproven.count:
-        raise RestoreMismatch(
+        return RestoreMismatch(
             f"{result.unproven.count} files were restored, but nothing proves their bytes, the first is "
             f"{result.unproven.samples[0][0]!r}; so nothing was deleted",
             hint="compare them with another recovery point; without delete_extra the restore is done",
             unproven=[key for key, _ in result.unproven.samples],
         )
+    return None
 
 
 def _selected(entries: Iterable[FileEntry], selection: Selection) -> Iterator[FileEntry]:

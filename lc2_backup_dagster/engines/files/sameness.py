@@ -1,7 +1,9 @@
 """Whether a restore's target holds a file as the backup has it already, so that it need not be sent again."""
 
 import hashlib
+from dataclasses import replace
 
+from lc2_backup_dagster.clouds.posix import posix_store
 from lc2_backup_dagster.clouds.prefixed import unwrapped
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore, PosixKind
 from lc2_backup_dagster.engines.files.changes import same_version
@@ -32,6 +34,7 @@ class Sameness:
     def __init__(self, target: ObjectStore, *, origin: ObjectStore | None, checksum: bool) -> None:
         self._target = target
         self._checksum = checksum
+        self._tree = posix_store(target)
         # What keeps no metadata is a directory.
         self._keeps_times = not target.capabilities.user_metadata
         self._etags_mean_the_same = origin is not None and target.can_copy_from(origin)
@@ -45,8 +48,7 @@ class Sameness:
         """
         if not alike(entry, existing):
             return False
-        # A target that knows no owners and modes has none to differ in.
-        if self._target.capabilities.posix and entry.posix not in (None, existing.posix):
+        if not self._has_its_facts(entry, existing):
             return False
         if entry.kind is PosixKind.SYMLINK:
             return existing.modified == entry.modified
@@ -60,6 +62,16 @@ class Sameness:
             # Where it was backed up, and not written since: then nothing else of it has changed either.
             return (self._in_place and same_version(entry, existing)) or self._same_facts(entry)
         return False
+
+    def _has_its_facts(self, entry: FileEntry, existing: ObjectInfo) -> bool:
+        # A target that knows no owners and modes has none to differ in. An owner that this process cannot give is no
+        # reason either: the file would be sent at every restore, and never get it.
+        if self._tree is None or entry.posix is None or existing.posix is None:
+            return True
+        wanted = self._tree.attainable(entry.posix)
+        return existing.posix == replace(
+            wanted, mode=wanted.mode if entry.kind is PosixKind.FILE else existing.posix.mode
+        )
 
     def _same_bytes(self, entry: FileEntry) -> bool:
         if entry.sha256 is None:

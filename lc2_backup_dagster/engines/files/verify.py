@@ -10,14 +10,14 @@ Unknown is not damage: an outage ends the verification, and an object that may n
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.choices import Choice, OldestFirst, RandomSample, SampleProof
 from lc2_backup_dagster.engines.files.copying import PART_BYTES
 from lc2_backup_dagster.engines.files.counts import SAMPLES, Sampled
-from lc2_backup_dagster.engines.files.deep_check import Checked, DeepCheck
+from lc2_backup_dagster.engines.files.deep_check import READ_BYTES, Checked, DeepCheck
 from lc2_backup_dagster.engines.files.entry import FileEntry
 from lc2_backup_dagster.engines.files.identity import files_prefix, name_of
 from lc2_backup_dagster.engines.files.inventory import take_inventory
@@ -34,6 +34,7 @@ from lc2_backup_dagster.model.errors import AccessDenied, BackupError, Configura
 
 _FILES_NAMED = 20
 _COPIES_IN_MEMORY = 3
+_READING_BYTES = 72 * 1024 * 1024
 # Of ten million rows in any order that makes 200 runs, whose merging takes as much memory as the rows of one run.
 _ROWS_IN_MEMORY = 50_000
 _REFUSED_IN_A_ROW = 50
@@ -178,7 +179,8 @@ class _Run:
         self.result = FilesVerification()
         self._repository = repository
         self._reading = reading
-        self._limits = limits
+        # Lists of ten million objects take 200 MB beside it.
+        self._limits = replace(limits, memory_bytes=min(limits.memory_bytes, _READING_BYTES))
         self._progress = progress
         self._check = DeepCheck(repository, patience)
         self._refused_in_a_row = 0
@@ -269,7 +271,7 @@ class _Run:
             def note(checked: Checked, seen: Seen = seen) -> None:
                 self._note(checked, seen)
 
-            held = min(needed.plain_bytes, PART_BYTES)
+            held = min(needed.plain_bytes, PART_BYTES if needed.part is not None else READ_BYTES)
             workers.submit(check, note, memory_bytes=held * _COPIES_IN_MEMORY)
 
     def _again(self) -> Iterator[tuple[NeededObject, Seen]]:

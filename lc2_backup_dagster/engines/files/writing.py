@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -166,8 +166,13 @@ class RestoreWriter:
         self._lock = threading.Lock()
         self._by_the_store = target.can_copy_from(repository.store)
 
-    def write(self, files: Iterator[FileToWrite]) -> None:
+    def write(self, files: Iterator[FileToWrite], *, before_folders: Callable[[], None] = lambda: None) -> None:
         """Write all files.
+
+        Args:
+            files: what to write, ascending.
+            before_folders: called when everything is written and folders may still be changed: what is deleted in
+                them later would change their times, and a read-only one would not let it go.
 
         Raises:
             TargetNotEmpty: a file appeared in the target meanwhile.
@@ -191,6 +196,7 @@ class RestoreWriter:
             if group:
                 self._submit(workers, group)
             workers.finish()
+            before_folders()
             if self._tree:
                 self._tree.finish_folders(self._limits, self._count_folder)
 

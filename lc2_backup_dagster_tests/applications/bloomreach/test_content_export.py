@@ -142,6 +142,13 @@ def test_a_post_that_is_always_lost_ends(client, server):
     assert len(posts(server)) == 4
 
 
+def test_an_export_that_somebody_else_makes_is_waited_for_by_running_again(client, server):
+    server.fail(answering(409), EXPORT, method="POST", before=True)
+    with pytest.raises(ServiceUnavailable, match="another one is under way; run again later"):
+        export_content(client, ContentExportRequest())
+    assert not server.state.operations
+
+
 def test_a_token_that_expires_while_it_is_polled_is_renewed(client, server, tokens):
     server.plan.polls = 5
     server.fail(lambda answer: server.renew_token("fresh") or answer, f"{OPERATIONS}/op-0001")

@@ -377,7 +377,7 @@ def test_what_does_not_fit_together_is_not_put_together(sharded: Sharded, filled
     results = sharded.results()
     mine = [entry for entry in entries if entry.key in sharded.shards[0]]
     for wrong, reason in (
-        (mine[:-1], f"has {len(mine) - 1} files, its result says {len(mine)}"),
+        (mine[:-1], f"has {len(mine) - 1} lines, its result says {len(mine)}"),
         ([*mine[:-1], entries[-1]], "does not belong to '20097/0001'"),
         ([mine[1], mine[0], *mine[2:]], "out of order"),
         ([mine[0], mine[0], *mine[2:]], "out of order"),

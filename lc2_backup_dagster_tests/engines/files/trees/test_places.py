@@ -196,6 +196,74 @@ def test_a_restore_that_breaks_off_is_finished_by_the_next(
     assert facts_of_tree(tmp_path / "target") == facts_of_tree(tree)
 
 
+def test_what_the_backup_does_not_have_goes_and_folders_are_as_they_were(
+    library: Library, tree: Path, target: DirectoryStore, tmp_path: Path
+):
+    backup = library.capture()
+    library.restore(backup, target)
+    there = tmp_path / "target"
+    (there / "docs/extra").write_bytes(b"x")
+    (there / "new/deeper/empty").mkdir(parents=True)
+    (there / "new/deeper/file").write_bytes(b"x")
+    (there / "new/way").symlink_to("/")
+    (there / "mixed/empty").mkdir(parents=True)
+    (there / "mixed/cache").write_bytes(b"not of the backup's kind")
+    (there / "docs").chmod(0o555)
+
+    result = library.restore(
+        backup, target, conflict=Conflict.OVERWRITE, delete_extra=lambda key: not key.endswith("cache")
+    )
+
+    found = facts_of_tree(there)
+    assert found.pop("mixed/cache")
+    assert found.pop("mixed")
+    assert found == facts_of_tree(tree)
+    assert {key for key, _ in result.deleted.samples} == {
+        "docs/extra", "mixed/empty/", "new/", "new/deeper/", "new/deeper/empty/", "new/deeper/file", "new/way",
+    }  # fmt: skip
+
+
+def test_a_backup_without_folders_keeps_those_that_its_files_need(
+    library: Library, tree: Path, target: DirectoryStore, tmp_path: Path
+):
+    library.source = DirectoryStore(tree)
+    backup = library.capture()
+    library.restore(backup, target)
+    (tmp_path / "target/other").mkdir()
+
+    result = library.restore(backup, target, conflict=Conflict.OVERWRITE, delete_extra=lambda key: True)
+
+    assert [key for key, _ in result.deleted.samples] == ["other/"]
+    assert (tmp_path / "target/docs/report.txt").is_file()
+
+
+def test_files_are_sent_once_although_this_process_may_not_give_them_away(tmp_path: Path, key: KeyFile):
+    if ROOT:
+        visible_to_all(tmp_path)
+    for place in (tmp_path / "tree", tmp_path / "target"):
+        place.mkdir()
+    (tmp_path / "tree/tool").write_bytes(b"x")
+    (tmp_path / "tree/tool").chmod(0o4755)
+    (tmp_path / "tree/way").symlink_to("tool")
+    if ROOT:
+        os.chown(tmp_path / "target", NOBODY, -1)
+    library = Library(
+        DirectoryStore(tmp_path / "tree", posix=True), MemoryStore(), key=key, clock=SetClock(), scratch=tmp_path
+    )
+    backup = library.capture()
+    library.scratch = None
+    with without_privileges():
+        target = DirectoryStore(tmp_path / "target", posix=True)
+        first = library.restore(backup, target, conflict=Conflict.OVERWRITE)
+        again = library.restore(backup, target, conflict=Conflict.OVERWRITE)
+        (tmp_path / "target/tool").chmod(0o700)
+        changed = library.restore(backup, target, conflict=Conflict.OVERWRITE)
+
+    assert (first.written, first.facts_unset.count) == (2, 2 if ROOT else 0)
+    assert (again.written, again.kept) == (0, 2)
+    assert (changed.written, changed.kept) == (1, 1)
+
+
 def test_without_root_read_only_folders_take_their_files_and_owners_are_named(tmp_path: Path, key: KeyFile):
     if ROOT:
         visible_to_all(tmp_path)
