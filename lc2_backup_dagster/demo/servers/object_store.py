@@ -311,12 +311,26 @@ class ObjectServer:
             time.sleep(0.02)
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self._ports["s3"], timeout=2)
+        return self._asked("s3", "/healthz") is not None and self._knows_its_volumes()
+
+    def _knows_its_volumes(self) -> bool:
+        """Say whether everything on disk can be read: the S3 port answers seconds before its volumes are announced."""
+        on_disk = sum(1 for _ in (self.directory / "data").glob("*.dat"))
+        told = self._asked("master", "/dir/status") if on_disk else b""
+        if not told:
+            return not on_disk
+        centers = json.loads(told)["Topology"]["DataCenters"] or ()
+        racks = [rack for center in centers for rack in center["Racks"] or ()]
+        return sum(node["Volumes"] for rack in racks for node in rack["DataNodes"] or ()) >= on_disk
+
+    def _asked(self, service: str, path: str) -> bytes | None:
+        connection = http.client.HTTPConnection(LOOPBACK, self._ports[service], timeout=2)
         try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.read() if answer.status == http.HTTPStatus.OK else None
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         finally:
             connection.close()
 
