@@ -88,8 +88,8 @@ def _ours(bench: Bench, *, scale: int, length: int) -> dict[str, _Chain]:
         change(bench.postgres, _SHARE, turn=turn)
         for place, site in sites.items():
             cost = ours(bench, bench.postgres, site)
-            if cost.measured.told["kind"] != "incremental":
-                raise SystemExit(f"increment {turn + 1} became a backup of kind {cost.measured.told['kind']}")
+            if cost.measured.told["strategy"] != "incremental":
+                raise SystemExit(f"increment {turn + 1} became {cost.measured.told['strategy']}")
             made[place].append(cost)
     return {
         place: _chain(

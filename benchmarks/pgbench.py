@@ -104,7 +104,7 @@ def row(
     told = ours.measured.told
     return Row(
         size=size,
-        what=f"{what} ({told['kind']})" if "kind" in told else what,
+        what=f"{what} ({told['strategy']})" if "strategy" in told else what,
         seconds=told.get("operation_seconds", ours.measured.seconds),
         cpu_seconds=ours.cpu_seconds,
         peak_bytes=ours.measured.peak_bytes,
