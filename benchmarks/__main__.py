@@ -14,10 +14,22 @@ from benchmarks.database import measure_compression, measure_database
 from benchmarks.files import measure_files
 from benchmarks.inventory import measure_inventory
 from benchmarks.physical import measure_against_pgbackrest, measure_physical
+from benchmarks.shards import measure_shards
 from benchmarks.table import print_rows
 from benchmarks.wal import measure_wal
 
-_PARTS = ("database", "physical", "pgbackrest", "chains", "wal", "compression", "files", "inventory", "dagster")
+_PARTS = (
+    "database",
+    "physical",
+    "pgbackrest",
+    "chains",
+    "wal",
+    "compression",
+    "files",
+    "shards",
+    "inventory",
+    "dagster",
+)
 
 
 def main() -> None:
@@ -70,6 +82,9 @@ def main() -> None:
                 print("\n".join(["", "Compression (zstd 3, encrypted)", *measure_compression(bench), ""]))
             if "files" in parts:
                 measure_files(bench, objects=options.objects, report=lambda rows: print_rows("Files", rows))
+            if "shards" in parts:
+                # A tenth: small files, of which the fixed cost of a shard is a visible part.
+                measure_shards(bench, objects=options.objects // 10, report=lambda rows: print_rows("Shards", rows))
             if "inventory" in parts:
                 measure_inventory(
                     bench.home,

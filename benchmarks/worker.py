@@ -11,9 +11,11 @@ from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.operations.capture_database import capture_database
 from lc2_backup_dagster.operations.capture_dump import capture_database_dump
 from lc2_backup_dagster.operations.capture_files import capture_site_files
+from lc2_backup_dagster.operations.capture_shards import begin_shards, capture_shard, commit_shards
 from lc2_backup_dagster.operations.restore import restore
 from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
 from lc2_backup_dagster.operations.restore_server import restore_server
+from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.sites.assembly import open_site
 from lc2_backup_dagster.sites.loader import load_sites
@@ -41,6 +43,8 @@ def main() -> None:
             "first_byte_seconds": captured.first_byte_seconds,
             **captured.backup.summary,
         }
+    elif "shards" in task:
+        told = in_shards(context, task, *arguments)
     elif task == "restore-server":
         backup_id, target = arguments
         restore_server(context, backup_id, target_directory=Path(target), start=False, initiator=_WHO)
@@ -54,6 +58,21 @@ def main() -> None:
         "peak_bytes": peak_bytes(),
     }
     print(json.dumps(told))
+
+
+def in_shards(context: SiteContext, task: str, ticket: str, number: str = "") -> dict[str, object]:
+    """Carry out one step of a capture in shards, or all of them one after the other."""
+    now = datetime.now(UTC)
+    if task in ("files-shards", "shards-begin"):
+        window = Window.around(now, length=WindowLength.DAILY)
+        begin_shards(context, window=window, asked_at=now, initiator=_WHO, ticket=ticket)
+    numbers = [int(number)] if number else range(len(context.files.shards) + 1)
+    if task in ("files-shards", "shards-capture"):
+        for each in numbers:
+            capture_shard(context, each, ticket=ticket, initiator=_WHO)
+    if task in ("files-shards", "shards-commit"):
+        return dict(commit_shards(context, ticket=ticket, initiator=_WHO).backup.summary)
+    return {}
 
 
 def peak_bytes() -> int:

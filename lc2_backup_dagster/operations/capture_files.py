@@ -21,6 +21,7 @@ from lc2_backup_dagster.operations.captured import Captured, moments
 from lc2_backup_dagster.operations.files_draft import files_draft, require_complete
 from lc2_backup_dagster.operations.files_plan import FilesPlan, listed_from, plan_of_now, plan_of_past
 from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.operations.stored_files import stored_lines
 from lc2_backup_dagster.operations.windows import is_past, nearest
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.record import Initiator
@@ -172,16 +173,19 @@ def known_files(
     """Open what backups know of a shard's files, as ``capture_files`` takes it: the present's, or a past moment's."""
     with ExitStack() as stack:
 
-        def of_shard(backup_id: str) -> Iterator[FileEntry]:
-            entries = stack.enter_context(file_entries(repository, backup_id))
-            return (entry for entry in entries if entry.key in shard)
+        def of_shard(backup: CommittedBackup) -> Iterator[FileEntry]:
+            if shard == WHOLE:
+                return stack.enter_context(file_entries(repository, backup.backup_id))
+            # Shards are many, and each would decode all of the list: only their own lines are.
+            lines = stack.enter_context(stored_lines(repository, backup, prefix=shard.prefix, folders=True))
+            return (line.entry() for line in lines if line.key in shard)
 
-        before = of_shard(plan.before.backup_id) if plan.before else iter(())
+        before = of_shard(plan.before) if plan.before else iter(())
         if plan.as_of is None:
             yield with_known_hashes(before, stack.enter_context(known_hashes(repository))), None
             return
         assert plan.before is not None
-        after = of_shard(plan.after.backup_id) if plan.after else iter(())
+        after = of_shard(plan.after) if plan.after else iter(())
         yield (), AsOf(plan.as_of, listed_from(plan.before), known_at(plan.as_of, before, after))
 
 

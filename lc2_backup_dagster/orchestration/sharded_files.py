@@ -116,7 +116,7 @@ def _capture(site: SiteAssets, shard: Shard) -> dg.OpDefinition:
         tags={"lc2/component": str(_FILES), "lc2/shard": str(shard)},
     )
     def capture(context: dg.OpExecutionContext, sites: SitesResource) -> None:
-        progress = LoggedProgress(context.log, f"files below {shard}")
+        progress = LoggedProgress(context.log, f"shard {shard}")
         with translate_errors():
             captured = capture_shard(
                 sites.open(definition),

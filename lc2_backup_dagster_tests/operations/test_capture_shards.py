@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from lc2_backup_dagster.engines.files.entry_lines import EntryLine
 from lc2_backup_dagster.engines.files.shards import result_key
 from lc2_backup_dagster.model.errors import (
     AccessDenied,
@@ -98,6 +99,25 @@ def test_shards_are_one_backup_like_any_other(site: FilesSite, steps: Steps) -> 
 
     whole = site.capture()
     assert (whole.backup.parent, whole.backup.summary["copied_bytes"]) == (again.backup.backup_id, 0)
+
+
+def test_a_shard_decodes_only_its_own_lines_of_the_backup_before(site: FilesSite, steps: Steps, monkeypatch) -> None:
+    steps.all()
+    decoded: list[str] = []
+    entry = EntryLine.entry
+
+    def watched(line: EntryLine):
+        decoded.append(line.key)
+        return entry(line)
+
+    monkeypatch.setattr(EntryLine, "entry", watched)
+    other = Steps(site, "run-2")
+    other.begin()
+    for number, wanted in ((A, ["a/1", "a/2"]), (B, ["b/1", "b/public"]), (REST, ["a", "c"])):
+        decoded.clear()
+        counts = other.capture(number).capture.counts
+        assert decoded == wanted
+        assert counts.unchanged == counts.objects == 2
 
 
 def test_a_step_waits_for_a_quarter_of_an_hour_and_the_attempt_is_still_its_runs(site: FilesSite, steps: Steps) -> None:

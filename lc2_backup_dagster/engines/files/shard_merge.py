@@ -1,13 +1,12 @@
 """The manifests of all shards put together into the one of the backup, as a stream."""
 
-import json
-import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from lc2_backup_dagster.engines.files.capture import FilesCapture
 from lc2_backup_dagster.engines.files.counts import Sampled
-from lc2_backup_dagster.engines.files.entry import STREAM, decode_entry, read_lines
+from lc2_backup_dagster.engines.files.entry import STREAM
+from lc2_backup_dagster.engines.files.entry_lines import entry_lines
 from lc2_backup_dagster.engines.files.ports import CapturingAttempt, SiteObjects
 from lc2_backup_dagster.engines.files.shard_results import ShardResult, merged_counts
 from lc2_backup_dagster.model.errors import ManifestCorrupt
@@ -16,7 +15,6 @@ from lc2_backup_dagster.model.window import Moment
 from lc2_backup_dagster.repository.layout import backup_prefix
 from lc2_backup_dagster.repository.reading import StoredStream, StreamReader
 
-_KEY = re.compile(rb'\{"k":("[^"\\]*(?:\\.[^"\\]*)*")')
 _PIECE_BYTES = 1 << 20
 
 _Line = tuple[str, bytes]
@@ -111,21 +109,12 @@ def _lines(repository: SiteObjects, result: ShardResult) -> Generator[Iterator[_
 
 def _checked(reader: StreamReader, result: ShardResult) -> Iterator[_Line]:
     name, count = result.stream.name, 0
-    for line in read_lines(reader, name):
-        key = _key_of(line, name)
-        if key not in result.shard:
-            raise ManifestCorrupt(f"{name} has {key!r}, which does not belong to {result.shard}")
+    for found in entry_lines(reader, name=name):
+        if found.key not in result.shard:
+            raise ManifestCorrupt(f"{name} has {found.key!r}, which does not belong to {result.shard}")
         count += 1
-        yield key, line
+        yield found.key, found.line
     counts = result.capture.counts
     promised = counts.objects + counts.links + counts.folders
     if count != promised:
         raise ManifestCorrupt(f"{name} has {count} lines, its result says {promised}")
-
-
-def _key_of(line: bytes, name: str) -> str:
-    """Return the key without decoding the line: it stands first, as ``encode_entry`` writes it."""
-    found = _KEY.match(line)
-    if found is None:
-        return decode_entry(line, where=f"a line of {name}").key
-    return json.loads(found[1])
