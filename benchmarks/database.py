@@ -10,7 +10,7 @@ from benchmarks.table import Row, mb
 from lc2_backup_dagster.demo.seed.liferay_content import article_entropy
 from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
-from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 
 _RANDOM_BYTES = 64 * 1024 * 1024
 

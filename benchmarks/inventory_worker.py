@@ -17,11 +17,11 @@ from lc2_backup_dagster.clouds.aws.store import S3Store
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.registry import create_key_file, open_key_file
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
-from lc2_backup_dagster.engines.files.capture import FileSource, capture_files
-from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, decode_entries, encode_entry
+from lc2_backup_dagster.engines.files.capture.capture import FileSource, capture_files
+from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, decode_entries, encode_entry
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.model.window import Moment
-from lc2_backup_dagster.operations.heap import share_one_heap
+from lc2_backup_dagster.operations.capture.heap import share_one_heap
 from lc2_backup_dagster.repository.attempt import Attempt, ManifestDraft
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository

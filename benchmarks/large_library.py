@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from lc2_backup_dagster.clouds.store import ObjectInfo
-from lc2_backup_dagster.engines.files.entry import Bundled, FileEntry
+from lc2_backup_dagster.engines.files.manifest.entry import Bundled, FileEntry
 from lc2_backup_dagster.repository.parts import Part
 
 _ETAG_BYTES, _VERSION_BYTES, _SHA256_BYTES = 16, 16, 32

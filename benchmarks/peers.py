@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.measured import Measured, measure
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.account import give_to, reachable_directory, server_account
+from lc2_backup_dagster.engines.postgres.servers.account import give_to, reachable_directory, server_account
 
 _PGBACKREST = """\
 [global]

@@ -12,7 +12,7 @@ from benchmarks.measured import Measured, measure, worker
 from benchmarks.peers import server_cpu_seconds
 from benchmarks.table import Row
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 
 PROCESSES = 2
 """Threads or processes of every side."""

@@ -15,7 +15,7 @@ from benchmarks.peers import Barman, PgBackRest
 from benchmarks.pgbench import PROCESSES, Cost, change, our_restore, ours, row, seed, server_15, with_server
 from benchmarks.table import Row
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 
 _SHARES = (0.001, 0.01, 0.1)
 _SHARE_DOUBLED = 0.01

@@ -20,7 +20,7 @@ from benchmarks.bench_site import Bench
 from benchmarks.measured import measure
 from benchmarks.pgbench import seed
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 
 _SLOT = "lc2_bench"
 _SCALE = 20

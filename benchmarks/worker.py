@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
-from lc2_backup_dagster.operations.capture_files import capture_site_files
-from lc2_backup_dagster.operations.capture_shards import begin_shards, capture_shard, commit_shards
-from lc2_backup_dagster.operations.restore import restore
-from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
-from lc2_backup_dagster.operations.restore_server import restore_server
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.files import capture_site_files
+from lc2_backup_dagster.operations.capture.shards import begin_shards, capture_shard, commit_shards
+from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.run import restore
+from lc2_backup_dagster.operations.restore.server import restore_server
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.sites.assembly import open_site

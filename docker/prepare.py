@@ -19,7 +19,7 @@ from lc2_backup_dagster.clouds.registry import create_key_file
 from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 
 APPLICATION_DATABASE = "lportal"
 LIBRARY_BUCKET = "liferay-doclib-dev"

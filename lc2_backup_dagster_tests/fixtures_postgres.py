@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer, wheel_bin_directory
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 
 BACKUP_ROLE = "lc2_backup"
 BACKUP_PASSWORD = "backup-secret-7f3a"

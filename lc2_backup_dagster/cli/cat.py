@@ -8,7 +8,7 @@ import click
 
 from lc2_backup_dagster.cli.printed import ReaderGone, reader_gone
 from lc2_backup_dagster.cli.session import EXIT_FAILED, Session, pass_session
-from lc2_backup_dagster.operations.read_file import read_file
+from lc2_backup_dagster.operations.browse.read_file import read_file
 
 # Whatever a terminal would take for more than text; tab, line feed, form feed and carriage return are text.
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")

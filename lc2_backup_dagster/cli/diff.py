@@ -7,9 +7,9 @@ import click
 
 from lc2_backup_dagster.cli.printed import file_fields, key_text, printed_lines, tell_if_partial
 from lc2_backup_dagster.cli.session import Session, pass_session, size_text
-from lc2_backup_dagster.engines.files.differences import Difference, DifferenceTotals, What
-from lc2_backup_dagster.operations.compare_files import compare_files
-from lc2_backup_dagster.operations.stored_files import files_backup
+from lc2_backup_dagster.engines.files.manifest.differences import Difference, DifferenceTotals, What
+from lc2_backup_dagster.operations.browse.compare_files import compare_files
+from lc2_backup_dagster.operations.browse.stored_files import files_backup
 
 _MARKS = {What.ADDED: "+", What.REMOVED: "-", What.CONTENT: "M", What.METADATA: "U", What.TIME: "T"}
 

@@ -10,8 +10,8 @@ from lc2_backup_dagster.cli.printed import key_text, number_of, printed_lines, t
 from lc2_backup_dagster.cli.session import Session, pass_session, size_text
 from lc2_backup_dagster.model.clock import from_text, to_text
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.find_files import FileVersion, Wanted, find_versions
-from lc2_backup_dagster.operations.stored_files import files_backup
+from lc2_backup_dagster.operations.browse.find_files import FileVersion, Wanted, find_versions
+from lc2_backup_dagster.operations.browse.stored_files import files_backup
 from lc2_backup_dagster.repository.history import CommittedBackup
 
 _UNITS = {unit: 1024**power for power, unit in enumerate(["B", "K", "M", "G", "T"])}

@@ -12,11 +12,11 @@ from lc2_backup_dagster.cli.printed import (
     time_text,
 )
 from lc2_backup_dagster.cli.session import Session, pass_session, size_text
-from lc2_backup_dagster.engines.files.entry_lines import EntryLine
-from lc2_backup_dagster.engines.files.levels import Folder, one_level
+from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine
+from lc2_backup_dagster.engines.files.manifest.levels import Folder, one_level
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import ObjectNotFound
-from lc2_backup_dagster.operations.stored_files import files_backup, stored_lines
+from lc2_backup_dagster.operations.browse.stored_files import files_backup, stored_lines
 
 
 @click.command()

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from lc2_backup_dagster.cli.session import Session
-from lc2_backup_dagster.engines.files.entry import FileEntry
+from lc2_backup_dagster.engines.files.manifest.entry import FileEntry
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.repository.history import CommittedBackup
 

@@ -15,10 +15,10 @@ from lc2_backup_dagster.cli.restore_physical import (
     restore_some_objects,
 )
 from lc2_backup_dagster.cli.session import Session, pass_session
-from lc2_backup_dagster.engines.files.writing import Conflict
+from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
 
 
 @click.command()

@@ -9,11 +9,11 @@ import click
 from lc2_backup_dagster.cli.printed import key_text, number_of
 from lc2_backup_dagster.cli.restore_progress import RestoreSteps, restore_bar
 from lc2_backup_dagster.cli.session import Session, size_text
-from lc2_backup_dagster.engines.files.remarks import remarks
-from lc2_backup_dagster.engines.files.writing import Conflict, FilesRestore
+from lc2_backup_dagster.engines.files.restore.remarks import remarks
+from lc2_backup_dagster.engines.files.restore.writing import Conflict, FilesRestore
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.restore import Restored, restore
-from lc2_backup_dagster.operations.restore_request import FilesPlan, RestoreRequest
+from lc2_backup_dagster.operations.restore.request import FilesPlan, RestoreRequest
+from lc2_backup_dagster.operations.restore.run import Restored, restore
 
 
 def check_file_options(request: RestoreRequest, *, yes: bool) -> None:

@@ -9,9 +9,9 @@ import click
 from lc2_backup_dagster.cli.restore_progress import restore_bar
 from lc2_backup_dagster.cli.session import Session, size_text
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE, RecoveryTarget, TargetKind
-from lc2_backup_dagster.operations.restore_file import restore_file
-from lc2_backup_dagster.operations.restore_objects import restore_objects
-from lc2_backup_dagster.operations.restore_server import RestoredServer, facts, plan_server_restore, restore_server
+from lc2_backup_dagster.operations.restore.file import restore_file
+from lc2_backup_dagster.operations.restore.objects import restore_objects
+from lc2_backup_dagster.operations.restore.server import RestoredServer, facts, plan_server_restore, restore_server
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from rich.progress import (
 from rich.text import Text
 
 from lc2_backup_dagster.cli.session import Session
-from lc2_backup_dagster.operations.restore import StepDone
+from lc2_backup_dagster.operations.restore.run import StepDone
 
 
 class _FilesColumn(ProgressColumn):

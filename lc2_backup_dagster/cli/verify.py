@@ -8,19 +8,19 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
 from lc2_backup_dagster.cli.session import EXIT_DAMAGED, Session, pass_session, size_text
-from lc2_backup_dagster.engines.files.sampling import SampleAim, SampleUnit, percent
+from lc2_backup_dagster.engines.files.verify.sampling import SampleAim, SampleUnit, percent
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.site_context import SiteContext
-from lc2_backup_dagster.operations.verified import Damage, Verified, VerifiedFiles, statement
-from lc2_backup_dagster.operations.verify import Library, verify_backup
-from lc2_backup_dagster.operations.verify_files import (
+from lc2_backup_dagster.operations.verify.files import (
     Depth,
     FilesWish,
     require_known,
     require_proven,
     verify_library,
 )
+from lc2_backup_dagster.operations.verify.verified import Damage, Verified, VerifiedFiles, statement
+from lc2_backup_dagster.operations.verify.verify import Library, verify_backup
 
 
 @click.command()

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lc2_backup_dagster.cli.session import EXIT_DAMAGED, Session, pass_session, size_text
 from lc2_backup_dagster.model.clock import to_text
-from lc2_backup_dagster.operations.wal_overview import SlotReport, SystemWal, archived_wal_of, slot_report
+from lc2_backup_dagster.operations.wal.overview import SlotReport, SystemWal, archived_wal_of, slot_report
 
 
 @click.command()

@@ -13,11 +13,11 @@ import click
 from rich.status import Status
 
 from lc2_backup_dagster.cli.session import Session, pass_session, size_text
-from lc2_backup_dagster.engines.postgres.wal_receiver import WalReceiver
-from lc2_backup_dagster.engines.postgres.wal_status import ReceiverStatus
+from lc2_backup_dagster.engines.postgres.wal.receiver import WalReceiver
+from lc2_backup_dagster.engines.postgres.wal.status import ReceiverStatus
 from lc2_backup_dagster.model.clock import to_text
-from lc2_backup_dagster.operations.heap import give_back_large_buffers
-from lc2_backup_dagster.operations.receive_wal import receive_wal
+from lc2_backup_dagster.operations.capture.heap import give_back_large_buffers
+from lc2_backup_dagster.operations.wal.receive import receive_wal
 from lc2_backup_dagster.repository.wal.names import lsn_text
 
 _STATUS_SECONDS = {"json": 10.0, "log": 60.0, "terminal": 1.0}

@@ -16,8 +16,8 @@ from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import PermanentError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.operations.bind_recovery_point import restorable_points
-from lc2_backup_dagster.operations.restorable_until import measure_restorable
+from lc2_backup_dagster.operations.capture.bind_recovery_point import restorable_points
+from lc2_backup_dagster.operations.wal.restorable_until import measure_restorable
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.sites.assembly import OpenSite, open_site
 from lc2_backup_dagster.sites.loader import load_sites, site_folders

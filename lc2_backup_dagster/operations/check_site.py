@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lc2_backup_dagster.clouds.store import PosixKind
-from lc2_backup_dagster.engines.postgres.preflight import check_server, server_major
-from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.engines.postgres.servers.preflight import check_server, server_major
+from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.errors import BackupError, RecoveryPointNotFound
 from lc2_backup_dagster.operations.site_context import SiteContext
 

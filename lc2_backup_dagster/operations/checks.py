@@ -11,10 +11,10 @@ from typing import Any
 
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.site import BackupKind
-from lc2_backup_dagster.operations.captured import Captured
-from lc2_backup_dagster.operations.chain_objects import ChainState
+from lc2_backup_dagster.operations.capture.captured import Captured
 from lc2_backup_dagster.operations.chains import COPIED
-from lc2_backup_dagster.operations.restorable_until import Restorable
+from lc2_backup_dagster.operations.verify.chain_objects import ChainState
+from lc2_backup_dagster.operations.wal.restorable_until import Restorable
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 

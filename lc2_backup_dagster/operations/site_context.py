@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lc2_backup_dagster.clouds.managed_database import ManagedDatabase
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.engines.files.sampling import SampleAim
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.files.verify.sampling import SampleAim
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.repository.site import SiteRepository

@@ -9,13 +9,13 @@ import dagster as dg
 from lc2_backup_dagster.model.errors import TransientError, WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations import checks
-from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point, restorable_points
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
-from lc2_backup_dagster.operations.capture_files import capture_site_files
-from lc2_backup_dagster.operations.captured import Captured
-from lc2_backup_dagster.operations.chain_objects import look_at_chain
+from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point, restorable_points
+from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.files import capture_site_files
 from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.operations.verify.chain_objects import look_at_chain
 from lc2_backup_dagster.orchestration.checks import check_result
 from lc2_backup_dagster.orchestration.keys import points_name
 from lc2_backup_dagster.orchestration.metadata import capture_metadata

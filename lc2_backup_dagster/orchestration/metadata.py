@@ -8,9 +8,9 @@ import dagster as dg
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.model.sizes import readable_bytes
-from lc2_backup_dagster.operations.captured import Captured
-from lc2_backup_dagster.operations.restorable_until import Restorable
-from lc2_backup_dagster.operations.verified import VerifiedFiles, statement
+from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.verify.verified import VerifiedFiles, statement
+from lc2_backup_dagster.operations.wal.restorable_until import Restorable
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.manifest import Manifest
 

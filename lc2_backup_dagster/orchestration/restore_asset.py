@@ -6,14 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from lc2_backup_dagster.engines.files.remarks import remarks
-from lc2_backup_dagster.engines.files.writing import Conflict
+from lc2_backup_dagster.engines.files.restore.remarks import remarks
+from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.sizes import readable_bytes
-from lc2_backup_dagster.operations.restore import Restored, StepDone, restore
-from lc2_backup_dagster.operations.restore_request import RestorePlan, RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.request import RestorePlan, RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.run import Restored, StepDone, restore
 from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
 from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.orchestration.keys import RESTORE, asset_key, group_name, pool_name, restore_key

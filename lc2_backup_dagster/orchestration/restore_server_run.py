@@ -8,8 +8,8 @@ from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.errors import ConfigurationError, TargetNotEmpty
 from lc2_backup_dagster.model.recovery_target import RecoveryTarget
 from lc2_backup_dagster.model.sizes import readable_bytes
-from lc2_backup_dagster.operations.point_target import physical_target
-from lc2_backup_dagster.operations.restore_server import ServerPlan, plan_server_restore, restore_server
+from lc2_backup_dagster.operations.restore.point_target import physical_target
+from lc2_backup_dagster.operations.restore.server import ServerPlan, plan_server_restore, restore_server
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.orchestration.progress import LoggedProgress
 from lc2_backup_dagster.orchestration.restore_form import RestoreConfig, Target

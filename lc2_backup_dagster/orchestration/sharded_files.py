@@ -18,10 +18,10 @@ from typing import Any
 
 import dagster as dg
 
-from lc2_backup_dagster.engines.files.shards import Shard, shards_of
+from lc2_backup_dagster.engines.files.capture.shards import Shard, shards_of
 from lc2_backup_dagster.model.errors import ComponentBusy
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.capture_shards import begin_shards, capture_shard, commit_shards
+from lc2_backup_dagster.operations.capture.shards import begin_shards, capture_shard, commit_shards
 from lc2_backup_dagster.orchestration.asset_traits import KINDS, SiteAssets
 from lc2_backup_dagster.orchestration.captures import kept_reported, materialized
 from lc2_backup_dagster.orchestration.checks import check_specs

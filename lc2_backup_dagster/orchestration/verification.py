@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.verified import statement
-from lc2_backup_dagster.operations.verify_files import require_proven, scheduled_wish, verify_library
+from lc2_backup_dagster.operations.verify.files import require_proven, scheduled_wish, verify_library
+from lc2_backup_dagster.operations.verify.verified import statement
 from lc2_backup_dagster.orchestration.capture_assets import SiteAssets
 from lc2_backup_dagster.orchestration.interruptions import translate_errors
 from lc2_backup_dagster.orchestration.keys import VERIFY, asset_key, job_name, pool_name

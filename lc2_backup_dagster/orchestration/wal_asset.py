@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from lc2_backup_dagster.operations.checks import Outcome, restorable_within_rpo
-from lc2_backup_dagster.operations.restorable_until import Restorable, measure_restorable
 from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.operations.wal.restorable_until import Restorable, measure_restorable
 from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
 from lc2_backup_dagster.orchestration.checks import check_result
 from lc2_backup_dagster.orchestration.interruptions import translate_errors

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from lc2_backup_dagster.model.clock import from_text, to_text
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.lsn import Lsn
-from lc2_backup_dagster.operations.restorable_until import Proven, Restorable
+from lc2_backup_dagster.operations.wal.restorable_until import Proven, Restorable
 
 _REPORTS_PER_RPO = 5
 _CHECKS_EVERY = timedelta(hours=1)

@@ -17,14 +17,14 @@ from lc2_backup_dagster.clouds.keys import KeyWrapper
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
 from lc2_backup_dagster.clouds.registry import open_file_tree, open_folder, open_key_file, open_store
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.engines.files.sampling import SampleAim, percent
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.files.verify.sampling import SampleAim, percent
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.clock import Clock
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.globs import GlobSet
 from lc2_backup_dagster.model.site import SiteId
-from lc2_backup_dagster.operations.heap import share_one_heap
+from lc2_backup_dagster.operations.capture.heap import share_one_heap
 from lc2_backup_dagster.operations.site_context import (
     ChainLimits,
     DatabaseAccess,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from lc2_backup_dagster.engines.files.sampling import SampleUnit
+from lc2_backup_dagster.engines.files.verify.sampling import SampleUnit
 from lc2_backup_dagster.sites.values import Count, Cron, Positive, Share, SlotName, Strict, Zone
 
 

@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from lc2_backup_dagster.applications.registry import APPLICATIONS, application_of
 from lc2_backup_dagster.clouds.registry import StoreConfig
-from lc2_backup_dagster.engines.files.entry import Protection
-from lc2_backup_dagster.engines.files.shards import shards_of
+from lc2_backup_dagster.engines.files.capture.shards import shards_of
+from lc2_backup_dagster.engines.files.manifest.entry import Protection
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import SiteId

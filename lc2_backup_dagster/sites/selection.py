@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lc2_backup_dagster.clouds.registry import StoreConfig
-from lc2_backup_dagster.engines.files.entry import Protection
+from lc2_backup_dagster.engines.files.manifest.entry import Protection
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.globs import FileSelection, GlobSet
 from lc2_backup_dagster.sites.schema import Files, SiteDefinition

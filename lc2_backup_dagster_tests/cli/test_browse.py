@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from lc2_backup_dagster.clouds.store import PosixKind
-from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.capture.files import file_entries
 from lc2_backup_dagster_tests.cli.calling import PROGRAM, Answer, lc2
 from lc2_backup_dagster_tests.operations.tiny_site import SEALED_ALONE, STORE_PREFIX, picture_of
 

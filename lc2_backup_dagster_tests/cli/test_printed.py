@@ -8,7 +8,7 @@ from rich.console import Console
 from lc2_backup_dagster.cli.printed import key_text
 from lc2_backup_dagster.cli.restore_progress import RestoreSteps, restore_bar
 from lc2_backup_dagster.cli.session import Session
-from lc2_backup_dagster.operations.restore import StepDone
+from lc2_backup_dagster.operations.restore.run import StepDone
 
 
 @pytest.mark.parametrize(

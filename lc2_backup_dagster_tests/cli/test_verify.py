@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
-from lc2_backup_dagster.engines.files.entry import Bundled, Copied, Parts
+from lc2_backup_dagster.engines.files.manifest.entry import Bundled, Copied, Parts
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.capture_files import capture_site_files, file_entries
+from lc2_backup_dagster.operations.capture.files import capture_site_files, file_entries
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.cli.calling import lc2
 from lc2_backup_dagster_tests.operations.tiny_site import open_window, picture_of

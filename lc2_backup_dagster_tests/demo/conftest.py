@@ -9,7 +9,7 @@ import pytest
 from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 
 SCALE = LiferayScale(size_bytes=0, documents=60, large_file_bytes=300_000, incompressible_bytes=300_000)
 TEMPLATE = "liferay_template"

@@ -23,9 +23,9 @@ from typing import Any
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
-from lc2_backup_dagster.engines.files.capture import FileSource, capture_files
-from lc2_backup_dagster.engines.files.entry import Protection, decode_entries
-from lc2_backup_dagster.engines.postgres.tar_index import TarScanner
+from lc2_backup_dagster.engines.files.capture.capture import FileSource, capture_files
+from lc2_backup_dagster.engines.files.manifest.entry import Protection, decode_entries
+from lc2_backup_dagster.engines.postgres.base.tar_index import TarScanner
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.model.window import Moment
 from lc2_backup_dagster.repository import layout

@@ -10,8 +10,8 @@ import pytest
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.contents import StoredContents
-from lc2_backup_dagster.engines.files.entry import decode_entries
-from lc2_backup_dagster.engines.files.verify import verify_files
+from lc2_backup_dagster.engines.files.manifest.entry import decode_entries
+from lc2_backup_dagster.engines.files.verify.verify import verify_files
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lc2_backup_dagster.applications.registry import application_of
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.operations.capture_files import capture_site_files, file_entries
-from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.files import capture_site_files, file_entries
 from lc2_backup_dagster.operations.site_context import (
     DatabaseAccess,
     FilesAccess,

@@ -22,11 +22,11 @@ from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
-from lc2_backup_dagster.operations.capture_files import capture_site_files
-from lc2_backup_dagster.operations.captured import Captured
+from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point
+from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.files import capture_site_files
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.tiny_site import (
     OWNER,

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.wal_position import server_time
-from lc2_backup_dagster.engines.postgres.wal_receiver import WalReceiver
+from lc2_backup_dagster.engines.postgres.wal.position import server_time
+from lc2_backup_dagster.engines.postgres.wal.receiver import WalReceiver
 from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.captured import Captured
-from lc2_backup_dagster.operations.receive_wal import receive_wal
-from lc2_backup_dagster.operations.restorable_until import measure_restorable
+from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.wal.receive import receive_wal
+from lc2_backup_dagster.operations.wal.restorable_until import measure_restorable
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.fixtures_postgres import start_server
 from lc2_backup_dagster_tests.operations.tiny_site import (

@@ -6,12 +6,12 @@ from typing import Any
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, Protection, decode_entries
-from lc2_backup_dagster.engines.files.identity import files_prefix
-from lc2_backup_dagster.engines.files.restore import restore_files
+from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, Protection, decode_entries
+from lc2_backup_dagster.engines.files.manifest.identity import files_prefix
+from lc2_backup_dagster.engines.files.restore.restore import restore_files
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.collect_garbage import Garbage, collect_garbage
-from lc2_backup_dagster.operations.purge_files import PurgeOutcome, purge_backups
+from lc2_backup_dagster.operations.purge.collect_garbage import Garbage, collect_garbage
+from lc2_backup_dagster.operations.purge.files import PurgeOutcome, purge_backups
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster.repository.site import SiteRepository
 from lc2_backup_dagster_tests.builders import TESTER, a_repository

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.capture_database import capture_database
+from lc2_backup_dagster.operations.capture.database import capture_database
 from lc2_backup_dagster.repository.wal.header import Sample
 from lc2_backup_dagster.repository.wal.names import is_segment_name, segment_name
 from lc2_backup_dagster_tests.builders import TESTER

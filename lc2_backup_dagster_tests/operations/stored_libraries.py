@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
-from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, encode_entries
+from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, encode_entries
 from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.parts import WriteOptions

@@ -3,16 +3,16 @@
 from datetime import UTC, datetime
 
 from lc2_backup_dagster.demo.compare import compare_databases, compare_stores
-from lc2_backup_dagster.engines.files.entry import Copied
+from lc2_backup_dagster.engines.files.manifest.entry import Copied
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
-from lc2_backup_dagster.operations.capture_files import capture_site_files, file_entries
-from lc2_backup_dagster.operations.restore import restore
-from lc2_backup_dagster.operations.restore_request import RestoreRequest
-from lc2_backup_dagster.operations.verify import verify_backup
+from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.files import capture_site_files, file_entries
+from lc2_backup_dagster.operations.restore.request import RestoreRequest
+from lc2_backup_dagster.operations.restore.run import restore
+from lc2_backup_dagster.operations.verify.verify import verify_backup
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.tiny_site import drop_database, open_window
 

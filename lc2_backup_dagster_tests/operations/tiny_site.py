@@ -17,7 +17,7 @@ from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
 from lc2_backup_dagster.demo.seed.scale import COMPANY_ID, REPOSITORY_ID, SECOND_REPOSITORY_ID, LiferayScale
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.operations.site_context import SiteContext

@@ -16,10 +16,10 @@ from typing import Any
 
 import dagster as dg
 
-from lc2_backup_dagster.engines.files import transfer
+from lc2_backup_dagster.engines.files.capture import transfer
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations import capture_shards
+from lc2_backup_dagster.operations.capture import shards as capture_shards
 from lc2_backup_dagster.orchestration import sharded_files
 from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
 from lc2_backup_dagster.orchestration.build import build_definitions

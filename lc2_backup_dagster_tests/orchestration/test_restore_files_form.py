@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lc2_backup_dagster.engines.files.writing import Conflict
+from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.orchestration.restore_asset import restore_request
 from lc2_backup_dagster.orchestration.restore_form import OnConflict, RestoreConfig, Scope

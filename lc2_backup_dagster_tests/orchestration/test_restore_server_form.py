@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lc2_backup_dagster.engines.postgres.scratch_server import start_and_ask
+from lc2_backup_dagster.engines.postgres.servers.scratch import start_and_ask
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.window import WindowLength
 from lc2_backup_dagster.orchestration.restore_form import RestoreConfig, Scope, Target

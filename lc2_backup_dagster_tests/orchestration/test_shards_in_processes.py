@@ -13,7 +13,7 @@ import pytest
 
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.capture.files import file_entries
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster_tests.operations.tiny_site import TinySite, a_directory_site, until
 

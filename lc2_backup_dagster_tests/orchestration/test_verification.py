@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lc2_backup_dagster.engines.files.entry import Copied
+from lc2_backup_dagster.engines.files.manifest.entry import Copied
 from lc2_backup_dagster.model.errors import StoreUnavailable
-from lc2_backup_dagster.operations.capture_files import file_entries
+from lc2_backup_dagster.operations.capture.files import file_entries
 from lc2_backup_dagster.orchestration import verification
 from lc2_backup_dagster.orchestration.build import build_definitions
 from lc2_backup_dagster.orchestration.interruptions import translate_errors

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from lc2_backup_dagster.model.lsn import Lsn
-from lc2_backup_dagster.operations.restorable_until import Proven, Restorable, measure_restorable
+from lc2_backup_dagster.operations.wal.restorable_until import Proven, Restorable, measure_restorable
 from lc2_backup_dagster.orchestration import wal_asset
 from lc2_backup_dagster.orchestration.build import build_definitions
 from lc2_backup_dagster.orchestration.wal_reports import Due, Reported, decode, due, encode

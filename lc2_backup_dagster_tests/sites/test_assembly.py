@@ -6,7 +6,7 @@ import pytest
 
 from lc2_backup_dagster.applications.registry import application_of
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
-from lc2_backup_dagster.engines.files.sampling import SampleAim, SampleUnit
+from lc2_backup_dagster.engines.files.verify.sampling import SampleAim, SampleUnit
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.operations.site_context import VerificationPolicy
 from lc2_backup_dagster.sites.assembly import open_site, required_variables

@@ -10,7 +10,7 @@ from psycopg import sql
 from lc2_backup_dagster.demo.comparison.differences import Differences, Findings
 from lc2_backup_dagster.demo.comparison.rows import Connection, Sides, Table, compare_rows
 from lc2_backup_dagster.demo.comparison.schema import SCHEMA_QUERIES, SEQUENCES_QUERY, TABLES_QUERY
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 
 _LARGE_OBJECTS_AT_ONCE = 500
 _PIECE_BYTES = 1 << 20

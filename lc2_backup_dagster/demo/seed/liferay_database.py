@@ -21,7 +21,7 @@ from lc2_backup_dagster.demo.seed.liferay_core import core_rows, counter_rows
 from lc2_backup_dagster.demo.seed.liferay_documents import library_rows
 from lc2_backup_dagster.demo.seed.rows import TableRows
 from lc2_backup_dagster.demo.seed.scale import COMPANY_ID, REPOSITORY_ID, LiferayScale
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.errors import TargetNotEmpty
 
 FIRST_LARGE_OBJECT = 900_001

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from lc2_backup_dagster.engines.postgres.account import (
+from lc2_backup_dagster.engines.postgres.servers.account import (
     can_enter,
     give_to,
     reachable_binaries,
@@ -22,9 +22,9 @@ from lc2_backup_dagster.engines.postgres.account import (
     run_as,
     server_account,
 )
-from lc2_backup_dagster.engines.postgres.postmaster import Postmaster, server_environment
-from lc2_backup_dagster.engines.postgres.server import Server
-from lc2_backup_dagster.engines.postgres.tools import program_version, wheel_bin_directories
+from lc2_backup_dagster.engines.postgres.servers.postmaster import Postmaster, server_environment
+from lc2_backup_dagster.engines.postgres.servers.server import Server
+from lc2_backup_dagster.engines.postgres.servers.tools import program_version, wheel_bin_directories
 from lc2_backup_dagster.model.errors import ConfigurationError, ToolFailed, ToolMissing
 
 SUPERUSER = "postgres"

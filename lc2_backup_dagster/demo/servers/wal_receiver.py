@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lc2_backup_dagster.engines.postgres.parent_death import dying_with_parent
+from lc2_backup_dagster.engines.postgres.servers.parent_death import dying_with_parent
 
 _STOP_SECONDS = 15.0
 _FIRST_PAUSE_SECONDS = 1.0

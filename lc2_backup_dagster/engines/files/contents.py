@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future
 
-from lc2_backup_dagster.engines.files.entry import Bundled, Copied, FileEntry, Nothing, Parts
-from lc2_backup_dagster.engines.files.identity import object_key
+from lc2_backup_dagster.engines.files.manifest.entry import Bundled, Copied, FileEntry, Nothing, Parts
+from lc2_backup_dagster.engines.files.manifest.identity import object_key
 from lc2_backup_dagster.engines.files.ports import SiteObjects
 from lc2_backup_dagster.model.errors import ObjectNotFound, PartCorrupt, PartMissing
 

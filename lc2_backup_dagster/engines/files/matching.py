@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from lc2_backup_dagster.clouds.store import PosixKind
-from lc2_backup_dagster.engines.files.entry import FileEntry
+from lc2_backup_dagster.engines.files.manifest.entry import FileEntry
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
 from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.errors import ConfigurationError

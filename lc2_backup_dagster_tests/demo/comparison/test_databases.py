@@ -5,7 +5,7 @@ import pytest
 from lc2_backup_dagster.demo.compare import Differences, compare_databases
 from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster_tests.demo.conftest import SCALE, TEMPLATE
 
 MakeDatabase = Callable[..., Server]

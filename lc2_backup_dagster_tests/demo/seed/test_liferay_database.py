@@ -13,7 +13,7 @@ from lc2_backup_dagster.demo.seed.liferay_database import FIRST_LARGE_OBJECT, se
 from lc2_backup_dagster.demo.seed.liferay_library import MARKER_KEY, seed_liferay_library
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.errors import AccessDenied, TargetNotEmpty
 from lc2_backup_dagster_tests.demo.conftest import SCALE, TEMPLATE
 from lc2_backup_dagster_tests.fakes import MemoryStore

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
-from lc2_backup_dagster.engines.files import copying, transfer
+from lc2_backup_dagster.engines.files.capture import copying, transfer
 from lc2_backup_dagster_tests.engines.files.library import Library, store_below_public
 from lc2_backup_dagster_tests.fakes import DyingStore, MemoryStore, SetClock
 

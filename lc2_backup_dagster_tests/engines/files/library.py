@@ -8,9 +8,9 @@ from typing import Any
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
-from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, capture_files
-from lc2_backup_dagster.engines.files.choices import NoReading
-from lc2_backup_dagster.engines.files.entry import (
+from lc2_backup_dagster.engines.files.capture.capture import FilesCapture, FileSource, capture_files
+from lc2_backup_dagster.engines.files.capture.source import Patience
+from lc2_backup_dagster.engines.files.manifest.entry import (
     STREAM,
     Bundled,
     FileEntry,
@@ -18,11 +18,11 @@ from lc2_backup_dagster.engines.files.entry import (
     Protection,
     decode_entries,
 )
-from lc2_backup_dagster.engines.files.proof_sets import known_hashes
-from lc2_backup_dagster.engines.files.proofs import with_known_hashes
-from lc2_backup_dagster.engines.files.restore import FilesRestore, restore_files
-from lc2_backup_dagster.engines.files.source import Patience
-from lc2_backup_dagster.engines.files.verify import FilesReading, FilesVerification, verify_files
+from lc2_backup_dagster.engines.files.restore.restore import FilesRestore, restore_files
+from lc2_backup_dagster.engines.files.verify.choices import NoReading
+from lc2_backup_dagster.engines.files.verify.proof_sets import known_hashes
+from lc2_backup_dagster.engines.files.verify.proofs import with_known_hashes
+from lc2_backup_dagster.engines.files.verify.verify import FilesReading, FilesVerification, verify_files
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.repository.parts import Part

@@ -4,7 +4,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lc2_backup_dagster.engines.files.ordering import OrderedLines, Slot
+from lc2_backup_dagster.engines.files.manifest.ordering import OrderedLines, Slot
 from lc2_backup_dagster.engines.files.scratch import RowSorter
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.tools import Tools, find_programs
+from lc2_backup_dagster.engines.postgres.servers.tools import Tools, find_programs
 
 CONTENT_SQL = "SELECT count(*), coalesce(sum(hashtext(t::text)::bigint), 0) FROM {table} t"
 

@@ -7,10 +7,10 @@ import tarfile
 from pathlib import Path
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM
-from lc2_backup_dagster.engines.postgres.basebackup import BaseBackup, capture_base_backup
-from lc2_backup_dagster.engines.postgres.restore_base import StoredBase
-from lc2_backup_dagster.engines.postgres.tools import find_programs
+from lc2_backup_dagster.engines.postgres.base.capture import BaseBackup, capture_base_backup
+from lc2_backup_dagster.engines.postgres.base.stream_names import MANIFEST_STREAM
+from lc2_backup_dagster.engines.postgres.restore.base import StoredBase
+from lc2_backup_dagster.engines.postgres.servers.tools import find_programs
 from lc2_backup_dagster_tests.engines.postgres.collected import FileStreams
 from lc2_backup_dagster_tests.fixtures_postgres import backup_server
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.replication import identify_system
-from lc2_backup_dagster.engines.postgres.server import Server
-from lc2_backup_dagster.engines.postgres.wal_receiver import ReceiverOptions, WalReceiver
-from lc2_backup_dagster.engines.postgres.wal_status import ReceiverStatus
+from lc2_backup_dagster.engines.postgres.servers.replication import identify_system
+from lc2_backup_dagster.engines.postgres.servers.server import Server
+from lc2_backup_dagster.engines.postgres.wal.receiver import ReceiverOptions, WalReceiver
+from lc2_backup_dagster.engines.postgres.wal.status import ReceiverStatus
 from lc2_backup_dagster.model.clock import SystemClock
 from lc2_backup_dagster.model.errors import StoreUnavailable
 from lc2_backup_dagster.model.site import SiteId

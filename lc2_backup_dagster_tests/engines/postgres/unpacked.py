@@ -9,12 +9,12 @@ from pathlib import Path
 
 import google_crc32c
 
-from lc2_backup_dagster.engines.postgres.account import server_account
-from lc2_backup_dagster.engines.postgres.backup_manifest import manifest_files
-from lc2_backup_dagster.engines.postgres.base_streams import MANIFEST_STREAM, archive_stream
-from lc2_backup_dagster.engines.postgres.scratch_server import started
-from lc2_backup_dagster.engines.postgres.server import Server
-from lc2_backup_dagster.engines.postgres.tools import find_programs
+from lc2_backup_dagster.engines.postgres.base.backup_manifest import manifest_files
+from lc2_backup_dagster.engines.postgres.base.stream_names import MANIFEST_STREAM, archive_stream
+from lc2_backup_dagster.engines.postgres.servers.account import server_account
+from lc2_backup_dagster.engines.postgres.servers.scratch import started
+from lc2_backup_dagster.engines.postgres.servers.server import Server
+from lc2_backup_dagster.engines.postgres.servers.tools import find_programs
 from lc2_backup_dagster_tests.engines.postgres.collected import FileStreams
 
 

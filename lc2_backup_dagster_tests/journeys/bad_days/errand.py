@@ -28,18 +28,19 @@ import zstandard  # noqa: F401
 from tink import streaming_aead  # noqa: F401
 
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.engines.files import transfer, workers
+from lc2_backup_dagster.engines.files import workers
+from lc2_backup_dagster.engines.files.capture import transfer
 from lc2_backup_dagster.model.errors import BackupError
 from lc2_backup_dagster.model.window import Window, WindowLength
-from lc2_backup_dagster.operations import capture_files
-from lc2_backup_dagster.operations.bind_recovery_point import bind_recovery_point
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
-from lc2_backup_dagster.operations.capture_files import capture_site_files
-from lc2_backup_dagster.operations.receive_wal import receive_wal
-from lc2_backup_dagster.operations.restore import restore
-from lc2_backup_dagster.operations.restore_request import RestoreRequest
+from lc2_backup_dagster.operations.capture import files as capture_files
+from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.files import capture_site_files
+from lc2_backup_dagster.operations.restore.request import RestoreRequest
+from lc2_backup_dagster.operations.restore.run import restore
 from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.operations.wal.receive import receive_wal
 from lc2_backup_dagster.repository import lease
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository

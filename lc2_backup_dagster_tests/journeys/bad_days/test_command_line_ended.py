@@ -10,7 +10,7 @@ from signal import SIGINT, SIGTERM
 import pytest
 
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.cli.calling import PROGRAM
 from lc2_backup_dagster_tests.journeys.bad_days.faulty_proxy import Freeze, Requests, running_proxy

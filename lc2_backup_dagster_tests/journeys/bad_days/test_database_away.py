@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from lc2_backup_dagster.demo.servers.postgres import wheel_bin_directory
-from lc2_backup_dagster.engines.postgres import tools
+from lc2_backup_dagster.engines.postgres.servers import tools
 from lc2_backup_dagster.model.errors import AccessDenied, BackupError, ServerUnavailable, ToolTooOld
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.journeys.bad_days.errand import Place
 from lc2_backup_dagster_tests.operations.tiny_site import (

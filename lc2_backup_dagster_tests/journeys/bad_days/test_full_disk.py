@@ -8,11 +8,11 @@ import pytest
 
 from lc2_backup_dagster.model.errors import StorageFull
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.capture_database import capture_database
-from lc2_backup_dagster.operations.capture_files import capture_site_files
-from lc2_backup_dagster.operations.restore import restore
-from lc2_backup_dagster.operations.restore_request import RestoreRequest, RestoreScope
-from lc2_backup_dagster.operations.verify import verify_backup
+from lc2_backup_dagster.operations.capture.database import capture_database
+from lc2_backup_dagster.operations.capture.files import capture_site_files
+from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.run import restore
+from lc2_backup_dagster.operations.verify.verify import verify_backup
 from lc2_backup_dagster.repository import lease
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.tiny_site import (

@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 from lc2_backup_dagster.clouds.store import PosixKind
-from lc2_backup_dagster.engines.files.journal import read_journals
+from lc2_backup_dagster.engines.files.capture.journal import read_journals
 from lc2_backup_dagster.model.errors import ConfigurationError, RecoveryPointNotFound
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.capture_files import file_entries
-from lc2_backup_dagster.operations.verify import verify_backup
+from lc2_backup_dagster.operations.capture.files import file_entries
+from lc2_backup_dagster.operations.verify.verify import verify_backup
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster_tests.journeys.bad_days.errand import Place
 from lc2_backup_dagster_tests.operations.tiny_site import (

@@ -18,9 +18,9 @@ from lc2_backup_dagster.model.errors import (
     StoreUnavailable,
 )
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.capture_dump import capture_database_dump
-from lc2_backup_dagster.operations.capture_files import capture_site_files
-from lc2_backup_dagster.operations.verify import verify_backup
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.files import capture_site_files
+from lc2_backup_dagster.operations.verify.verify import verify_backup
 from lc2_backup_dagster.repository import lease, parts
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.conftest import READER

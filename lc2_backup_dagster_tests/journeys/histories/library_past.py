@@ -12,15 +12,15 @@ from pathlib import Path
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.store import ObjectInfo, ObjectStore
-from lc2_backup_dagster.engines.files.capture import FilesCapture, FileSource, capture_files
-from lc2_backup_dagster.engines.files.entry import STREAM, FileEntry, decode_entries
-from lc2_backup_dagster.engines.files.identity import files_prefix
-from lc2_backup_dagster.engines.files.restore import restore_files
+from lc2_backup_dagster.engines.files.capture.capture import FilesCapture, FileSource, capture_files
+from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, decode_entries
+from lc2_backup_dagster.engines.files.manifest.identity import files_prefix
+from lc2_backup_dagster.engines.files.restore.restore import restore_files
 from lc2_backup_dagster.engines.files.workers import Limits
 from lc2_backup_dagster.model.errors import Fenced, IntegrityError, PurgeRefused, RecoveryPointNotFound
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.collect_garbage import collect_garbage
-from lc2_backup_dagster.operations.purge_files import purge_backups, resume_purges
+from lc2_backup_dagster.operations.purge.collect_garbage import collect_garbage
+from lc2_backup_dagster.operations.purge.files import purge_backups, resume_purges
 from lc2_backup_dagster.repository.attempt import Attempt
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster.repository.site import SiteRepository

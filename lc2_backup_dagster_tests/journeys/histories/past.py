@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.account import give_to, reachable_directory, server_account
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.account import give_to, reachable_directory, server_account
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster_tests.engines.postgres.asking import until
 from lc2_backup_dagster_tests.operations.fixtures_chains import DATABASE
 

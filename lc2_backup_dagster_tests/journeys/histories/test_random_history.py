@@ -20,15 +20,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer, wheel_bin_directory
-from lc2_backup_dagster.engines.postgres.account import give_to, reachable_directory, server_account
-from lc2_backup_dagster.engines.postgres.scratch_server import started
+from lc2_backup_dagster.engines.postgres.servers.account import give_to, reachable_directory, server_account
+from lc2_backup_dagster.engines.postgres.servers.scratch import started
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import TargetUnreachable
 from lc2_backup_dagster.model.recovery_target import IMMEDIATE, RecoveryTarget
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.restore_server import restore_server
-from lc2_backup_dagster.operations.verify import verify_backup
+from lc2_backup_dagster.operations.restore.server import restore_server
+from lc2_backup_dagster.operations.verify.verify import verify_backup
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.journeys.bad_days.errand import Ended, Errand, Place, Running
 from lc2_backup_dagster_tests.journeys.histories.past import STEPS, Past, Truth, content_of

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
-from lc2_backup_dagster.engines.postgres.server import Server
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.repository.catalog import Catalog
 from lc2_backup_dagster_tests.repository.catalog.queries import forget_all
 

@@ -10,10 +10,10 @@ import pytest
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer, wheel_bin_directory
-from lc2_backup_dagster.engines.postgres.basebackup import capture_base_backup
-from lc2_backup_dagster.engines.postgres.dump import capture_dump
-from lc2_backup_dagster.engines.postgres.server import Server
-from lc2_backup_dagster.engines.postgres.tools import find_tools
+from lc2_backup_dagster.engines.postgres.base.capture import capture_base_backup
+from lc2_backup_dagster.engines.postgres.dump.capture import capture_dump
+from lc2_backup_dagster.engines.postgres.servers.server import Server
+from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.repository.site import open_site_repository
 from lc2_backup_dagster_tests.builders import TESTER, a_draft

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.demo.servers.postgres import wheel_bin_directory
-from lc2_backup_dagster.engines.postgres.account import give_to, reachable_binaries, run_as, server_account
+from lc2_backup_dagster.engines.postgres.servers.account import give_to, reachable_binaries, run_as, server_account
 from lc2_backup_dagster.repository.kit import kit_files
 from lc2_backup_dagster_tests.fixtures_postgres import start_server
 from lc2_backup_dagster_tests.operations.recorded_history import DATABASE, RecordedHistory

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
-from lc2_backup_dagster.engines.files.entry import FileEntry
-from lc2_backup_dagster.engines.files.writing import Conflict
+from lc2_backup_dagster.engines.files.manifest.entry import FileEntry
+from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.model.errors import KeyNotRepresentable
 from lc2_backup_dagster_tests.engines.files.library import Library
 from lc2_backup_dagster_tests.trees import facts_of_tree

@@ -9,9 +9,9 @@ import pytest
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.store import PosixKind
-from lc2_backup_dagster.engines.files.remarks import remarks
-from lc2_backup_dagster.engines.files.selection import Selection
-from lc2_backup_dagster.engines.files.writing import Conflict
+from lc2_backup_dagster.engines.files.manifest.selection import Selection
+from lc2_backup_dagster.engines.files.restore.remarks import remarks
+from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.model.errors import StoreUnavailable, TargetNotEmpty
 from lc2_backup_dagster_tests.engines.files.library import Library, fill
 from lc2_backup_dagster_tests.fakes import MemoryStore, SetClock

@@ -11,9 +11,9 @@ from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
 from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.contents import StoredContents
-from lc2_backup_dagster.engines.files.entry import encode_entry
+from lc2_backup_dagster.engines.files.manifest.entry import encode_entry
 from lc2_backup_dagster.engines.files.matching import match_rows
-from lc2_backup_dagster.engines.files.remarks import remarks
+from lc2_backup_dagster.engines.files.restore.remarks import remarks
 from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster_tests.engines.files.library import Library, only_store
 from lc2_backup_dagster_tests.fakes import SetClock
@@ -161,7 +161,7 @@ def test_a_killed_capture_goes_on_with_the_facts_of_now(
     class Killed(BaseException):
         pass
 
-    from lc2_backup_dagster.engines.files import transfer
+    from lc2_backup_dagster.engines.files.capture import transfer
 
     copied: list[int] = []
 

@@ -1,0 +1,1 @@
+"""The manifest of a file library: its lines, and merges of sorted lines in fixed memory."""

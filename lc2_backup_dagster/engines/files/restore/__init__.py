@@ -1,0 +1,1 @@
+"""Restores of a file library, or a choice of it, into any store."""

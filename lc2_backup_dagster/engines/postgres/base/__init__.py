@@ -1,0 +1,1 @@
+"""Base backups: taken over the replication protocol, full or incremental, and proven whole."""

@@ -1,0 +1,1 @@
+"""Dumps: one snapshot of a database, portable across versions, and its restore."""

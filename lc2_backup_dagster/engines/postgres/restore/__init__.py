@@ -1,0 +1,1 @@
+"""Restores of base backups: chains unpacked in place, checked, and recovered to a target."""

@@ -1,0 +1,1 @@
+"""PostgreSQL servers: connections, what they say of themselves, own processes, and PostgreSQL's programs."""

@@ -1,0 +1,1 @@
+"""WAL: received as a stream, stored segment by segment, and handed to recovering servers."""

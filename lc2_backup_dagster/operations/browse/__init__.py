@@ -1,0 +1,1 @@
+"""Look into stored backups: list, find, compare and read files."""

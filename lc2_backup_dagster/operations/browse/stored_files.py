@@ -1,0 +1,125 @@
+"""The files of a backup, found by name and read as a stream, from any key on without what lies before it."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry
+from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine, entry_lines
+from lc2_backup_dagster.engines.files.verify.proof_sets import known_hashes
+from lc2_backup_dagster.engines.files.verify.proofs import with_known_hashes
+from lc2_backup_dagster.model.errors import ConfigurationError, ObjectNotFound, RecoveryPointNotFound
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.manifest import Manifest
+from lc2_backup_dagster.repository.site import SiteRepository
+
+LATEST = "latest"
+"""Stands for the newest files backup."""
+
+
+def files_backup(repository: SiteRepository, name: str) -> CommittedBackup:
+    """Return the files backup that a name means.
+
+    Args:
+        repository: the site's repository.
+        name: id of a recovery point or of a files backup, or ``latest``.
+
+    Raises:
+        RecoveryPointNotFound: there is no such backup, or the files of that point have expired.
+        ConfigurationError: it is a backup of something else.
+    """
+    if name == LATEST:
+        backups = repository.backups(Component.FILES)
+        if not backups:
+            raise RecoveryPointNotFound(f"{repository.site} has no backup of its files", hint="make one first")
+        return backups[-1]
+    backup = repository.backup(name)
+    if backup.component is Component.RECOVERY_POINT:
+        for member_id in backup.summary["member_ids"]:
+            member = repository.backup(member_id)
+            if member.component is Component.FILES:
+                return member
+    if backup.component is not Component.FILES:
+        raise ConfigurationError(
+            f"backup {name} holds {backup.component}, which has no files",
+            hint="name a recovery point or a backup of files; lc2-backup list shows them",
+        )
+    return backup
+
+
+@contextmanager
+def stored_lines(
+    repository: SiteRepository, backup: CommittedBackup, *, prefix: str = "", folders: bool = False
+) -> Generator[Iterator[EntryLine]]:
+    """Open the lines of the files and links whose key begins with a prefix, ascending, read as a stream.
+
+    What a directory says of its folders is left out unless ``folders`` is set: it changes with every file in them.
+
+    The list is sorted and cut into parts that can be read alone. So the first part that matters is found by bisection,
+    and reading ends behind the last line that does: what is asked costs, not the size of the library.
+
+    Raises:
+        ManifestCorrupt: the backup's manifest or list is not what was promised.
+        PartMissing: a part of the list is gone.
+        PartCorrupt: a part of the list is damaged.
+    """
+    manifest = repository.manifest(backup.backup_id)
+    first = _first_part(repository, manifest, prefix)
+    stream = repository.stored_stream(manifest, STREAM)
+    with stream.open(start=stream.begin_of(first)) as reader:
+        lines = entry_lines(reader, name=_name(manifest), cut=first > 0)
+        yield (line for line in _beginning_with(lines, prefix) if folders or not line.is_folder)
+
+
+def stored_file(repository: SiteRepository, backup: CommittedBackup, key: str) -> FileEntry:
+    """Return one file of a backup.
+
+    Raises:
+        ObjectNotFound: the backup has no such file.
+    """
+    with stored_lines(repository, backup, prefix=key) as lines:
+        line = next(lines, None)
+    if line is None or line.key != key:
+        raise ObjectNotFound(
+            f"{backup.backup_id} has no file {key!r}",
+            hint="a key is written whole and exactly as lc2-backup ls shows it; lc2-backup find looks in every backup",
+            key=key,
+        )
+    with known_hashes(repository) as known:
+        return next(with_known_hashes([line.entry()], known))
+
+
+def _beginning_with(lines: Iterator[EntryLine], prefix: str) -> Iterator[EntryLine]:
+    for line in lines:
+        if line.key.startswith(prefix):
+            yield line
+        elif line.key > prefix:
+            return
+
+
+def _first_part(repository: SiteRepository, manifest: Manifest, prefix: str) -> int:
+    """Return the last part in front of which no line with the prefix lies."""
+    if not prefix:
+        return 0
+    low, high = 0, len(manifest.stream(STREAM).parts)
+    while high - low > 1:
+        middle = (low + high) // 2
+        key = _first_key(repository, manifest, middle)
+        # Equal is right too: the line cut off before it has a smaller key.
+        if key is not None and key <= prefix:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _first_key(repository: SiteRepository, manifest: Manifest, part: int) -> str | None:
+    """Return the key of the first line behind the first line feed of a part, or None when none comes."""
+    stream = repository.stored_stream(manifest, STREAM)
+    with stream.open(start=stream.begin_of(part), ahead=1) as reader:
+        line = next(entry_lines(reader, name=_name(manifest), cut=True), None)
+    return None if line is None else line.key
+
+
+def _name(manifest: Manifest) -> str:
+    return f"files of {manifest.backup_id}"

@@ -1,0 +1,1 @@
+"""Captures of each component, and the recovery point that binds them."""

@@ -1,0 +1,1 @@
+"""Restores: planned, refused or carried out, and recorded."""

@@ -1,0 +1,153 @@
+"""Plan a restore of files: which, where to, what would happen to them, and what stands in the way."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.files.restore.writing import Conflict
+from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty
+from lc2_backup_dagster.operations.browse.stored_files import stored_lines
+from lc2_backup_dagster.operations.restore.files_target import (
+    is_new_directory,
+    open_target,
+    refuse_inside_repository,
+    require_confirmed,
+    target_name,
+    target_prefix,
+)
+from lc2_backup_dagster.operations.restore.library import restore_library
+from lc2_backup_dagster.operations.restore.request import FilesForecast, FilesPlan, RestoreRequest
+from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.repository.site import SiteRepository
+
+_FIRST_NAMES = 10
+
+
+def plan_files(
+    context: SiteContext,
+    repository: SiteRepository,
+    request: RestoreRequest,
+    files: CommittedBackup,
+    blockers: list[BackupError],
+) -> FilesPlan:
+    """Plan the files of a request; a dry run finds out about every single one.
+
+    Args:
+        context: the site.
+        repository: its repository.
+        request: the wish.
+        files: the files backup.
+        blockers: everything that stands in the way is added to it.
+    """
+    objects, plain_bytes, anything = _selected(repository, files, request)
+    name = target_name(context, request)
+    target, forecast = name, None
+    before = len(blockers)
+    if not anything:
+        blockers.append(_nothing_selected(files, request))
+    with _told_to(blockers):
+        if request.delete_extra:
+            _check_deleting(files, request)
+    with _told_to(blockers):
+        if not request.dry_run:
+            require_confirmed(context, request)
+    with _told_to(blockers):
+        if is_new_directory(request.files_directory):
+            forecast = FilesForecast(objects, plain_bytes, 0, 0, 0, 0, ())
+        else:
+            store = open_target(context, request, create=False)
+            target = store.url
+            _check_target(repository, request, store)
+            if request.dry_run and len(blockers) == before:
+                forecast = _rehearsed(context, repository, request, files, store)
+    return FilesPlan(
+        backup_id=files.backup_id,
+        target=target,
+        bucket=request.files_bucket,
+        prefix=target_prefix(request),
+        objects=objects,
+        plain_bytes=plain_bytes,
+        confirmation=name,
+        forecast=forecast if request.dry_run else None,
+    )
+
+
+@contextmanager
+def _told_to(blockers: list[BackupError]) -> Generator[None]:
+    """Let one refusal not hide the others."""
+    try:
+        yield
+    except BackupError as error:
+        blockers.append(error)
+
+
+def _selected(repository: SiteRepository, files: CommittedBackup, request: RestoreRequest) -> tuple[int, int, bool]:
+    """Return how many files are meant, their bytes, and whether anything is: a choice of folders alone is a choice."""
+    selection = request.selection
+    if selection.is_everything:
+        return files.summary.get("objects", 0), files.summary.get("logical_bytes", 0), True
+    objects = plain_bytes = 0
+    anything = False
+    with stored_lines(repository, files, prefix=selection.fixed_prefix, folders=True) as lines:
+        for line in lines:
+            if line.key in selection:
+                anything = True
+                objects += not line.is_folder
+                plain_bytes += line.size_bytes
+    return objects, plain_bytes, anything
+
+
+def _nothing_selected(files: CommittedBackup, request: RestoreRequest) -> ConfigurationError:
+    below = [f"begins with '{request.below}'"] if request.below else []
+    globs = [f"matches {', '.join(request.globs)}"] if request.globs else []
+    keys = [f"is {', '.join(request.keys)}"] if request.keys else []
+    return ConfigurationError(
+        f"no file of {files.backup_id} {' and '.join([*below, *globs, *keys])}",
+        hint="a glob is for the whole key; * is any text, slashes included; lc2-backup ls and find show keys",
+    )
+
+
+def _check_deleting(files: CommittedBackup, request: RestoreRequest) -> None:
+    if not request.selection.is_whole_prefix or request.conflict is not Conflict.OVERWRITE:
+        raise ConfigurationError(
+            "what the backup does not have is deleted only where everything below a prefix is restored and overwritten",
+            hint="choose no single files, and conflict 'overwrite'",
+        )
+    if files.summary.get("partial"):
+        raise ConfigurationError(
+            f"{files.backup_id} is partial: what it lacks may be the source's all the same, so nothing is deleted",
+            hint="take a complete backup, or delete nothing",
+        )
+
+
+def _check_target(repository: SiteRepository, request: RestoreRequest, store: ObjectStore) -> None:
+    if request.changes_what_is_there:
+        refuse_inside_repository(repository.store, store)
+    store.check(write=True)
+    if request.conflict is Conflict.REFUSE and request.selection.is_everything:
+        there = next(store.list(), None)
+        if there is not None:
+            raise TargetNotEmpty(
+                f"{store.url} is not empty, it holds {there.key!r}",
+                hint="name another prefix, or conflict 'skip' or 'overwrite'",
+            )
+
+
+def _rehearsed(
+    context: SiteContext,
+    repository: SiteRepository,
+    request: RestoreRequest,
+    files: CommittedBackup,
+    store: ObjectStore,
+) -> FilesForecast:
+    found = restore_library(context, repository, request, backup_id=files.backup_id, target=store, rehearse=True)
+    return FilesForecast(
+        written=found.written,
+        written_bytes=found.written_bytes,
+        overwritten=found.overwritten,
+        kept=found.kept,
+        deleted=found.deleted.count,
+        deleted_bytes=found.deleted_bytes,
+        deleted_first=tuple(key for key, _ in found.deleted.samples[:_FIRST_NAMES]),
+    )

@@ -1,0 +1,167 @@
+"""Carry out a restore: plan it, refuse it with every blocker, restore, and write down in the log that it was done."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lc2_backup_dagster.engines.files.restore.writing import FilesRestore
+from lc2_backup_dagster.engines.postgres.dump.capture import dump_stream_name
+from lc2_backup_dagster.engines.postgres.dump.database_properties import DatabaseProperties
+from lc2_backup_dagster.engines.postgres.dump.directory import DIRECTORY_STREAM
+from lc2_backup_dagster.engines.postgres.dump.restore import DumpOptions, RestoredDump, restore_dump
+from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
+from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
+from lc2_backup_dagster.model.errors import TargetNotEmpty, TransientError
+from lc2_backup_dagster.operations.restore.files_target import open_target
+from lc2_backup_dagster.operations.restore.library import restore_library
+from lc2_backup_dagster.operations.restore.plan_restore import major_of, plan_restore
+from lc2_backup_dagster.operations.restore.record import recorded_restore
+from lc2_backup_dagster.operations.restore.request import DatabasePlan, FilesPlan, RestorePlan, RestoreRequest
+from lc2_backup_dagster.operations.scratch import scratch_folder
+from lc2_backup_dagster.operations.site_context import SiteContext
+from lc2_backup_dagster.repository.record import Initiator
+from lc2_backup_dagster.repository.site import SiteRepository
+
+_NAMED_KEYS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """How far a restore is.
+
+    Attributes:
+        step: ``database`` or ``files``.
+        done_bytes: bytes done.
+        total_bytes: of those in all.
+        objects: files done; None where there are none.
+        total_objects: of those in all.
+    """
+
+    step: str
+    done_bytes: int
+    total_bytes: int
+    objects: int | None = None
+    total_objects: int | None = None
+
+
+Progress = Callable[[StepDone], None]
+"""Told now and then how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did.
+
+    Attributes:
+        plan: the plan that ran; nothing ran when the request was a dry run.
+        database: facts of the restored database, or None.
+        files: facts of the restored files, or None.
+        seconds: from request to end.
+        dry_run: whether nothing was changed.
+    """
+
+    plan: RestorePlan
+    database: RestoredDump | None
+    files: FilesRestore | None
+    seconds: float
+    dry_run: bool
+
+
+def restore(
+    context: SiteContext,
+    request: RestoreRequest,
+    *,
+    now: datetime,
+    initiator: Initiator,
+    progress: Progress = lambda done: None,
+) -> Restored:
+    """Restore what the request asks for, into new places.
+
+    The database appears under its name only when all of it is there. Files appear whole and proven, one by one; a
+    restore that broke off is continued with conflict ``skip``. What is at the target is overwritten or deleted only
+    when the request confirms the target by name. Either outcome is recorded in the commit log.
+
+    Raises:
+        TransientError: there are blockers, all of them servers or stores that are away; nothing was changed.
+        TargetNotEmpty: there are other blockers; nothing was changed.
+        BackupError: everything engines and repository raise.
+    """
+    began = time.monotonic()
+    plan = plan_restore(context, request, now=now)
+    if request.dry_run:
+        return Restored(plan, None, None, time.monotonic() - began, dry_run=True)
+    if plan.blockers:
+        # Whoever waits for a server may try again by himself; whoever would overwrite something may not.
+        kind = TransientError if plan.only_outages else TargetNotEmpty
+        raise kind(
+            f"restore of {plan.point} cannot run: " + " | ".join(plan.blockers),
+            hint="nothing was changed; remove the blockers and run again",
+        )
+    repository = context.open_repository(False)
+    body = _told(plan, request)
+    with recorded_restore(repository, initiator, body):
+        database = _restore_database(context, repository, request, plan.database, progress) if plan.database else None
+        files = _restore_files(context, repository, request, plan.files, progress) if plan.files else None
+        if files:
+            body |= {"written": files.written, "overwritten": files.overwritten, "deleted": files.deleted.count}
+    return Restored(plan, database, files, time.monotonic() - began, dry_run=False)
+
+
+def _restore_database(
+    context: SiteContext, repository: SiteRepository, request: RestoreRequest, plan: DatabasePlan, progress: Progress
+) -> RestoredDump:
+    access = context.database
+    server = context.restore.server
+    manifest = repository.manifest(plan.backup_id)
+    stream = dump_stream_name(manifest.streams)
+    made_by = major_of(manifest.details["tool_version"])
+    tools = find_tools(access.tools_directory, at_least_major=max(server_major(server), made_by))
+    with (
+        scratch_folder(access.scratch_directory, context.site, "restore-database") as scratch,
+        repository.open_stream(manifest, stream) as source,
+    ):
+        return restore_dump(
+            source,
+            server,
+            tools,
+            target_database=plan.database,
+            directory=stream == DIRECTORY_STREAM,
+            options=DumpOptions(
+                jobs=request.jobs,
+                properties=DatabaseProperties.from_details(manifest.details),
+            ),
+            dump_bytes=plan.plain_bytes,
+            scratch=scratch,
+            on_progress=lambda done, total: progress(StepDone("database", done, total or plan.plain_bytes)),
+        )
+
+
+def _restore_files(
+    context: SiteContext, repository: SiteRepository, request: RestoreRequest, plan: FilesPlan, progress: Progress
+) -> FilesRestore:
+    return restore_library(
+        context,
+        repository,
+        request,
+        backup_id=plan.backup_id,
+        target=open_target(context, request, create=True),
+        rehearse=False,
+        progress=lambda objects, done: progress(
+            StepDone("files", done, plan.plain_bytes, objects=objects, total_objects=plan.objects)
+        ),
+    )
+
+
+def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "point": plan.point,
+        "database": plan.database.target if plan.database else None,
+        "files": plan.files.target if plan.files else None,
+        "plain_bytes": plan.plain_bytes,
+    }
+    if plan.files:
+        body |= {"conflict": str(request.conflict), "delete_extra": request.delete_extra}
+        body |= {"below": request.below, "globs": list(request.globs), "keys": list(request.keys)[:_NAMED_KEYS]}
+    return body

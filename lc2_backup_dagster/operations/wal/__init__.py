@@ -1,0 +1,1 @@
+"""Archived WAL: received, measured, and read by recovering servers."""
