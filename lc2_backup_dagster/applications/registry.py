@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lc2_backup_dagster.applications.bloomreach.application import BloomreachApplication
+from lc2_backup_dagster.applications.drupal.application import DrupalApplication
 from lc2_backup_dagster.applications.liferay.application import LiferayApplication
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
 
-_ALL: tuple[Application, ...] = (BloomreachApplication(), LiferayApplication())
+_ALL: tuple[Application, ...] = (BloomreachApplication(), DrupalApplication(), LiferayApplication())
 
 APPLICATIONS: Mapping[str, Application] = MappingProxyType({application.kind: application for application in _ALL})
 
