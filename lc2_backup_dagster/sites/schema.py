@@ -131,7 +131,8 @@ class Files(Strict):
     exclude: tuple[Glob, ...] | None = Field(
         default=None,
         description="Globs of files to leave out. Given, the list replaces the application's own (Liferay: "
-        "`*/thumbnails/*`, `*/previews/*`, `*/.cache/*`; Drupal: `sites/default/files/tmp/*`); `[]` leaves nothing out.",
+        "`*/thumbnails/*`, `*/previews/*`, `*/.cache/*`; Drupal: `sites/default/files/tmp/*`); `[]` leaves nothing "
+        "out.",
     )
     include: tuple[Glob, ...] | None = Field(
         default=None,

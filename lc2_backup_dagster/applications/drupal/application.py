@@ -31,23 +31,22 @@ _GENERATED_GLOBS = tuple(
     )
 )
 
-# `file_managed.uri` is the stream wrapper's address as it is, not a URL: a `%20` or an umlaut in it stands in the file's
-# name in the same way, and only the links that Drupal prints are escaped (PublicStream::getExternalUrl encodes the
-# path). Slashes and backslashes around the target are cut off (LocalStream::getTarget); several slashes in a row are
-# one to a file system.
+# `file_managed.uri` is the stream wrapper's address as it is, not a URL: a `%20` or an umlaut in it stands in the name
+# of the file in the same way, and only the links that Drupal prints are escaped (PublicStream::getExternalUrl).
+# Slashes and backslashes around the target are cut off (LocalStream::getTarget); several in a row are one on disk.
 #
 # A row with status 0 is temporary: an upload whose form nobody has saved, or a file that lost its last use. Drupal's
 # cron deletes such a file first and its row after it, at any time, unless something still uses it (file_cron): nothing
 # that is shown hangs on it, and counting it would find rows without files in a sound site. So rows count when they are
 # permanent or used. Schemes other than these two (temporary://, s3://, youtube://) name nothing in this source.
-_FILE_REFERENCE_SQL = rf"""
+_FILE_REFERENCE_SQL = r"""
 SELECT (file.folder || regexp_replace(trim(BOTH '/\' FROM substr(file.uri, file.skip)), '/+', '/', 'g')) COLLATE "C"
          AS key,
        'file_managed.fid=' || file.fid AS row_id,
        file.filesize::bigint AS size_bytes
   FROM (SELECT fid, uri, filesize, status,
-               CASE WHEN starts_with(uri, 'public://') THEN '{_PUBLIC}'
-                    WHEN starts_with(uri, 'private://') THEN '{_PRIVATE}' END AS folder,
+               CASE WHEN starts_with(uri, 'public://') THEN 'sites/default/files/'
+                    WHEN starts_with(uri, 'private://') THEN 'sites/default/private/' END AS folder,
                strpos(uri, '://') + 3 AS skip
           FROM file_managed) AS file
  WHERE file.folder IS NOT NULL
