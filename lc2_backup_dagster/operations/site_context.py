@@ -8,6 +8,7 @@ from pathlib import Path
 from lc2_backup_dagster.clouds.managed_database import ManagedDatabase
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.verify.sampling import SampleAim
+from lc2_backup_dagster.engines.hooks.run import BoundHook
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.site import SiteId
@@ -159,6 +160,7 @@ class SiteContext:
         restore: where restores go.
         limits: its policies.
         open_repository: opens the repository; True lets a first backup make it.
+        hooks: commands that run before a backup, in their order.
     """
 
     site: SiteId
@@ -168,3 +170,4 @@ class SiteContext:
     restore: RestoreAccess
     limits: Limits
     open_repository: Callable[[bool], SiteRepository]
+    hooks: tuple[BoundHook, ...] = ()

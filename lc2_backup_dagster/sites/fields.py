@@ -78,6 +78,15 @@ def stores_reference() -> Iterator[FieldLine]:
             yield replace(line, description=_description(variant, {})) if is_kind else line
 
 
+def runners_reference() -> Iterator[FieldLine]:
+    """Yield the fields of what runs a hook, by its kind."""
+    runner = _schema_at(("hooks", 0, "runner"))
+    for kind, variant in _variants(runner).items() if runner else ():
+        for line in _lines(variant, f"{kind}: "):
+            is_kind = line.path.endswith(": kind")
+            yield replace(line, description=_description(variant, {})) if is_kind else line
+
+
 def markdown_table(lines: Iterable[FieldLine]) -> str:
     """Render fields as a Markdown table, the way ``docs/site-file.md`` shows them."""
     rows = ["| field | takes | default | what it is for |", "|---|---|---|---|"]
@@ -145,14 +154,17 @@ def _default(field: _Schema, name: str, required: set[str]) -> str | None:
         return "—"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, dict) and list(value) == ["kind"]:
+        return f"`{{kind: {value['kind']}}}`"
     if isinstance(value, dict):
         return "as below" if value else "`{}`"
     return "`''`" if value == "" else f"`{value}`"
 
 
 def _takes(field: _Schema, real: _Schema) -> str:
-    if _variants(real):
-        return "a store, see [Stores](#stores)"
+    if variants := _variants(real):
+        kind = "a store, see [Stores](#stores)"
+        return "what runs a hook, see [Hooks](#hooks)" if "job" in variants else kind
     merged = {**real, **{key: field[key] for key in ("enum", "const") if key in field}}
     if "const" in merged:
         return f"`{merged['const']}`"

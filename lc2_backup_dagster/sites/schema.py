@@ -7,7 +7,7 @@ descriptions here (``reference.py``).
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from lc2_backup_dagster.applications.registry import APPLICATIONS, application_of
@@ -18,6 +18,7 @@ from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.sites.cron import longest_pause_days
+from lc2_backup_dagster.sites.hooks import HookDefinition, refuse_duplicates
 from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
 from lc2_backup_dagster.sites.values import (
     AbsolutePath,
@@ -275,6 +276,9 @@ class SiteDefinition(Strict):
     destination: Destination = Field(description="Where backups go.")
     database: Database = Field(description="The application's PostgreSQL database.")
     files: Files = Field(description="The application's files.")
+    hooks: Annotated[tuple[HookDefinition, ...], AfterValidator(refuse_duplicates)] = Field(
+        default=(), description="Commands that run before a backup, in this order."
+    )
     schedules: Schedules = Field(default=Schedules(), description="When backups are made.")
     retention: Retention = Field(default=Retention(), description="How many backups are kept.")
     restore: Restore = Field(default=Restore(), description="Where restores go unless a launch says otherwise.")

@@ -20,6 +20,10 @@ def _as_they_are(lines: Sequence[str]) -> Iterator[str]:
     return iter(lines)
 
 
+def _no_name(_name: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """What of an output must not be shown.
@@ -27,14 +31,16 @@ class Redaction:
     Attributes:
         values: secrets; hidden wherever they stand, as they are and in the spellings that programs print.
         lines: takes lines that follow each other and yields them without what looks like a secret.
+        secret_name: whether a variable's value is a secret, by the variable's name.
     """
 
     values: frozenset[str] = field(default=frozenset(), repr=False)
     lines: Callable[[Sequence[str]], Iterator[str]] = _as_they_are
+    secret_name: Callable[[str], bool] = _no_name
 
     def knowing(self, values: Iterable[str]) -> "Redaction":
         """Return the same with further secrets."""
-        return Redaction(self.values | frozenset(values), self.lines)
+        return Redaction(self.values | frozenset(values), self.lines, self.secret_name)
 
     def text(self, text: str) -> str:
         """Return a whole text without secrets."""
