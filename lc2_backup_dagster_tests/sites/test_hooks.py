@@ -18,8 +18,11 @@ IMAGE = "registry.example/shop/drupal:1.2.3"
 JOB = f"runner: {{kind: job, namespace: shop, image: '{IMAGE}'}}"
 
 
+CONFIGURATION = "configuration: {source: {kind: directory, path: /config}}\n"
+
+
 def with_hook(fields: str, *, more: str = "") -> str:
-    return f"{SITE}hooks:\n  - {{name: export, command: drush cex, {fields}}}\n{more}"
+    return f"{SITE}{CONFIGURATION}hooks:\n  - {{name: export, command: drush cex, {fields}}}\n{more}"
 
 
 def opened(fields: str, **environment: str):
@@ -162,3 +165,15 @@ def test_two_hooks_of_one_name_are_refused():
 )
 def test_images_of_an_own_registry_are_taken(image):
     assert definition_of(with_hook(JOB.replace(IMAGE, image))).hooks[0].runner.image == image
+
+
+def test_a_hook_that_would_never_run_is_refused():
+    _, problems = parse(with_hook("timeout: 1").replace(CONFIGURATION, ""))
+    assert "hooks: has 'export' before configuration, which the site does not have" in str(problems[0])
+
+
+def test_a_configuration_of_hooks_needs_a_hook_that_stores_an_artefact():
+    text = with_hook("timeout: 1").replace("{kind: directory, path: /config}", "{kind: hooks}")
+    _, problems = parse(text)
+    assert "configuration.source: is what hooks leave behind, but no hook has storeArtifact" in str(problems[0])
+    definition_of(text.replace("timeout: 1", "storeArtifact: true, artifactPath: /tmp/config"))

@@ -71,7 +71,7 @@ def test_a_failed_hook_begins_no_backup(site):
 
 def test_shards_are_begun_after_the_hooks(site):
     runner = with_hooks(site, Component.FILES)
-    site.context = replace(site.context, files=replace(site.context.files, shards=("a",)))
+    site.context = site.changed(shards=("a",))
 
     def begin():
         return begin_shards(
