@@ -6,6 +6,7 @@ do not know each other, and there shall be one set of rules.
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -70,6 +71,7 @@ class ValueFilter:
     def __init__(self, values: Iterable[str]) -> None:
         # The longest first: one secret may contain another.
         self._values = sorted({spelt for value in values for spelt in spellings(value)}, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(re.escape(value) for value in self._values))
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
@@ -98,8 +100,9 @@ class ValueFilter:
         return cut
 
     def _hide(self, text: bytes) -> bytes:
-        for value in self._values:
-            text = text.replace(value, _HIDDEN_BYTES)
+        # Looking for each is many times faster than one pattern of all, and mostly there is none.
+        if any(value in text for value in self._values):
+            return self._pattern.sub(_HIDDEN_BYTES, text)
         return text
 
 
