@@ -69,16 +69,17 @@ class PodCommand:
         output = HookOutput(self.redaction.knowing(self._secrets(hook)), say=say)
         end = self._execute(hook, lines, output)
         said = output.end()
-        if end is None:
-            raise timed_out(hook, output=said, where="and so was all that it started in its session")
+        if isinstance(end, _Stopped):
+            where = f"but pod {name_of(self.pod)} did not confirm that it has ended"
+            raise timed_out(hook, output=said, where=_STOPPED if end.confirmed else where)
         if end.code is None:
             raise failed(hook, f"could not be started: {end.message}", output=said, hint=_SHELL_HINT)
         if end.code != 0:
             raise ended_badly(hook, end.code, output=said)
         return Done(said, None if artifact is None else self._fetch(hook, artifact, said))
 
-    def _execute(self, hook: Hook, lines: str, output: HookOutput) -> ExecEnd | None:
-        """Run the command to its end; None when its time was over."""
+    def _execute(self, hook: Hook, lines: str, output: HookOutput) -> "ExecEnd | _Stopped":
+        """Run the command to its end, or until its time is over."""
         limits = (str(hook.timeout_seconds + _BACKSTOP_SECONDS), str(self.grace_seconds))
         directory = str(self.directory) if self.directory else "."
         command = ("/bin/sh", "-c", _script(), "lc2-hook", *limits, directory, *hook.command)
@@ -88,19 +89,19 @@ class PodCommand:
                 stream.send(lines)
                 end = _hand_on(stream, output, deadline)
             except ExecOutOfTime:
-                self._stop(stream, output)
-                return None
+                return _Stopped(self._stop(stream, output))
             except ExecCut as error:
                 raise self._lost(hook, error, output.end()) from error
         return end
 
-    def _stop(self, stream: ExecStream, output: HookOutput) -> None:
-        """Ask the watcher to stop the command, and see it end; closing the connection asks it, too."""
+    def _stop(self, stream: ExecStream, output: HookOutput) -> bool:
+        """Ask the watcher to stop the command, and say whether it ended; closing the connection asks it, too."""
         try:
             stream.send("stop\n")
             _hand_on(stream, output, time.monotonic() + self.grace_seconds + _SLACK_SECONDS)
         except (ExecCut, ExecOutOfTime):
-            return
+            return False
+        return True
 
     def _secrets(self, hook: Hook) -> frozenset[str]:
         """Learn the values of the container's secrets, which its output must not show.
@@ -175,7 +176,15 @@ class PodCommand:
 
 _BACKSTOP_SECONDS = 5
 """The watcher's own limit is later than ours: we stop a command, it stops what we have lost."""
+_STOPPED = "and so was all that it started in its session"
 _SHELL_HINT = "the container needs /bin/sh, sleep, cat and tar"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """The command's time was over; whether the pod confirmed that it has ended."""
+
+    confirmed: bool
 
 
 class _Incoming:

@@ -80,6 +80,7 @@ def _wake_on_signals() -> int:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for name in ("SIGHUP", "SIGINT", "SIGTERM", "SIGCHLD"):
         signal.signal(getattr(signal, name), _note)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     return reading
 
 

@@ -1,12 +1,14 @@
 """Hooks in a running pod, against a stand-in of the API that runs the commands here (``api_server``)."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lc2_backup_dagster.engines.hooks.cluster import pod_command
 from lc2_backup_dagster.engines.hooks.cluster.access import ClusterAccess
 from lc2_backup_dagster.engines.hooks.cluster.pod_runner import PodRunner, PodSelector
 from lc2_backup_dagster.engines.hooks.redaction import Redaction
@@ -77,6 +79,15 @@ def test_what_ignores_term_is_killed_also_where_the_command_obeys(pod, marked):
     with pytest.raises(HookTimedOut, match="begun"):
         pod(shell("sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo begun; sleep 600", timeout_seconds=1))
     assert marked.wait_until(0) == []
+
+
+def test_an_end_that_the_pod_does_not_confirm_is_not_claimed(pod, marked, monkeypatch):
+    monkeypatch.setattr(pod_command, "_SLACK_SECONDS", 0.5)
+    # It leaves the session, which only a process of its own could find, and keeps the output open.
+    with pytest.raises(HookTimedOut, match="but pod drupal-1 did not confirm that it has ended; .*begun"):
+        pod(shell("setsid sleep 600 & echo begun; sleep 600", timeout_seconds=1))
+    for pid in marked.wait_until(1):
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_the_watcher_in_the_pod_ends_what_lost_its_connection(pod, cluster, marked):

@@ -41,6 +41,22 @@ def test_a_command_gets_no_shell_no_input_and_only_the_environment_it_is_given(m
     assert told == "['HOME', 'LANG', 'PATH'] True\n"
 
 
+def test_signals_that_the_worker_ignores_or_blocks_are_those_of_a_new_login_for_the_command():
+    """Started with ``&`` from a script a worker ignores SIGINT, and Dagster makes it ignore SIGTERM too."""
+    names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+    before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
+    try:
+        # Python handles SIGINT by itself, unless it was ignored when it began.
+        script = "print([name for name in {!r} if s.getsignal(name) == s.SIG_IGN], s.pthread_sigmask(s.SIG_BLOCK, []))"
+        told = run(python("import signal as s; " + script.format([int(name) for name in names]))).output.text
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    assert told == "[] set()\n"
+
+
 def test_it_runs_in_its_directory_and_in_a_session_of_its_own(tmp_path):
     told = run(python("import os; print(os.getcwd(), os.getsid(0) == os.getpid())"), directory=tmp_path).output.text
     assert told == f"{tmp_path} True\n"
