@@ -125,10 +125,14 @@ class Cluster:
         with contextlib.suppress(ObjectNotFound, AlreadyExists):  # gone, or another one by now
             self._ask(f"delete Job {name}", self._batch.delete_namespaced_job, name, self.namespace, body=body)
 
-    def events(self, *names: str) -> list[str]:
+    def events(self, *names: str, since: str = "") -> list[str]:
         """Return what the cluster tells of objects with these names, oldest first, as ``Reason: message``.
 
         Never raises: events explain a failure, they must not replace it.
+
+        Args:
+            names: names of pods and Jobs.
+            since: as the API writes times; older events are left out, for a Job may have had predecessors of its name.
         """
         told: list[tuple[str, str]] = []
         for name in names:
@@ -142,7 +146,9 @@ class Cluster:
             except BackupError as error:
                 return [f"(its events cannot be read: {error.message})"]
             for event in found["items"]:
-                when = event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp") or ""
+                when = event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp") or since
+                if when < since:
+                    continue
                 told.append((when, f"{event.get('reason', '')}: {str(event.get('message', '')).strip()}"))
         # The same is often told again and again.
         return list(dict.fromkeys(text for _, text in sorted(told)))

@@ -58,8 +58,8 @@ class JobRunner:
         try:
             self._replace(hook, cluster, name, say)
             try:
-                self._create(hook, cluster, run=run, attempt=attempt)
-                pod = self._wait_for_pod(hook, cluster, name, attempt)
+                since = self._create(hook, cluster, run=run, attempt=attempt)
+                pod = self._wait_for_pod(hook, cluster, name, attempt, since)
                 say(f"runs in pod {name_of(pod)} of Job {name}")
                 command = PodCommand(
                     cluster, pod, CONTAINER, self.variables, self.redaction, self.directory, self.grace_seconds
@@ -91,14 +91,16 @@ class JobRunner:
                 raise failed(hook, f"cannot run: Job {name} of an earlier try is not gone after {_GONE_SECONDS:g} s")
             time.sleep(self.poll_seconds)
 
-    def _create(self, hook: Hook, cluster: Cluster, *, run: str, attempt: str) -> None:
+    def _create(self, hook: Hook, cluster: Cluster, *, run: str, attempt: str) -> str:
+        """Make the Job, and return when the cluster says that it was made."""
         hold = hook.timeout_seconds + self.grace_seconds + int(ARTIFACT_SECONDS) + _SLACK_SECONDS
         try:
-            cluster.create_job(job_body(self.template, hook, run=run, attempt=attempt, hold_seconds=hold))
+            job = cluster.create_job(job_body(self.template, hook, run=run, attempt=attempt, hold_seconds=hold))
+            return str(job["metadata"].get("creationTimestamp", ""))
         except (AlreadyExists, ObjectNotFound, RequestRefused) as error:
             raise failed(hook, f"cannot run: {error.message}") from error
 
-    def _wait_for_pod(self, hook: Hook, cluster: Cluster, name: str, attempt: str) -> Resource:
+    def _wait_for_pod(self, hook: Hook, cluster: Cluster, name: str, attempt: str, since: str) -> Resource:
         """Return the Job's pod once it runs.
 
         Raises:
@@ -111,15 +113,17 @@ class JobRunner:
                 if is_ready(pod):
                     return pod
                 if (why := hopeless(pod)) is not None:
-                    raise self._not_started(hook, cluster, name, f"pod {name_of(pod)} cannot run: {why}", pods)
+                    raise self._not_started(hook, cluster, name, since, f"pod {name_of(pod)} cannot run: {why}", pods)
             if time.monotonic() >= until:
                 what = "; ".join(f"pod {name_of(pod)}: {state(pod)}" for pod in pods) or "the Job has no pod"
                 late = f"no pod ran within {self.template.start_timeout_seconds} s: {what}"
-                raise self._not_started(hook, cluster, name, late, pods)
+                raise self._not_started(hook, cluster, name, since, late, pods)
             time.sleep(self.poll_seconds)
 
-    def _not_started(self, hook: Hook, cluster: Cluster, name: str, what: str, pods: list[Resource]) -> BackupError:
-        events = " | ".join(cluster.events(name, *map(name_of, pods))[-6:])
+    def _not_started(
+        self, hook: Hook, cluster: Cluster, name: str, since: str, what: str, pods: list[Resource]
+    ) -> BackupError:
+        events = " | ".join(cluster.events(name, *map(name_of, pods), since=since)[-6:])
         return failed(hook, f"cannot run: {what}", hint=f"events: {events}" if events else None)
 
     def _delete(self, cluster: Cluster, name: str, attempt: str, say: Say) -> None:

@@ -88,11 +88,13 @@ class Cluster:
     faults: Faults = field(default_factory=Faults)
     url: str = ""
 
-    def tell(self, name: str, reason: str, message: str) -> None:
-        self.events.append({"involvedObject": {"name": name}, "reason": reason, "message": message})
+    def tell(self, name: str, reason: str, message: str, *, at: str | None = None) -> None:
+        self.events.append(
+            {"involvedObject": {"name": name}, "reason": reason, "message": message, "lastTimestamp": at}
+        )
 
     def make_job(self, job: dict[str, Any]) -> dict[str, Any]:
-        job["metadata"]["uid"] = uuid4().hex
+        job["metadata"] |= {"uid": uuid4().hex, "creationTimestamp": "2026-11-30T02:00:00Z"}
         self.jobs[job["metadata"]["name"]] = job
         self.made.append(job)
         if self.job_status is not None:
