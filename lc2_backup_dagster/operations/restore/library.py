@@ -23,6 +23,7 @@ def restore_library(
     request: RestoreRequest,
     *,
     backup_id: str,
+    members: tuple[str, ...] = (),
     target: ObjectStore,
     rehearse: bool,
     progress: Progress | None = None,
@@ -34,6 +35,7 @@ def restore_library(
         repository: its repository.
         request: the wish.
         backup_id: the files backup.
+        members: what the recovery point binds, where one was asked for: then files are as of its moment.
         target: where to.
         rehearse: decide and count everything, and change nothing.
         progress: told files and bytes done.
@@ -48,7 +50,7 @@ def restore_library(
 
     def entries() -> Generator[FileEntry]:
         with (
-            stored_lines(repository, backup, prefix=selection.fixed_prefix, folders=True) as lines,
+            stored_lines(repository, backup, prefix=selection.fixed_prefix, folders=True, members=members) as lines,
             known_hashes(repository) as known,
         ):
             yield from with_known_hashes((line.entry() for line in lines if line.key in selection), known)

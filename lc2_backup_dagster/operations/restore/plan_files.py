@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty
-from lc2_backup_dagster.operations.browse.stored_files import stored_lines
+from lc2_backup_dagster.operations.browse.stored_files import keeps_for, stored_lines
 from lc2_backup_dagster.operations.restore.files_target import (
     is_new_directory,
     open_target,
@@ -30,6 +30,8 @@ def plan_files(
     request: RestoreRequest,
     files: CommittedBackup,
     blockers: list[BackupError],
+    *,
+    members: tuple[str, ...] = (),
 ) -> FilesPlan:
     """Plan the files of a request; a dry run finds out about every single one.
 
@@ -39,8 +41,9 @@ def plan_files(
         request: the wish.
         files: the files backup.
         blockers: everything that stands in the way is added to it.
+        members: what the recovery point binds, where one was asked for.
     """
-    objects, plain_bytes, anything = _selected(repository, files, request)
+    objects, plain_bytes, anything = _selected(repository, files, request, members)
     name = target_name(context, request)
     target, forecast = name, None
     before = len(blockers)
@@ -60,7 +63,7 @@ def plan_files(
             target = store.url
             _check_target(repository, request, store)
             if request.dry_run and len(blockers) == before:
-                forecast = _rehearsed(context, repository, request, files, store)
+                forecast = _rehearsed(context, repository, request, files, store, members)
     return FilesPlan(
         backup_id=files.backup_id,
         target=target,
@@ -69,6 +72,7 @@ def plan_files(
         objects=objects,
         plain_bytes=plain_bytes,
         confirmation=name,
+        members=members,
         forecast=forecast if request.dry_run else None,
     )
 
@@ -82,14 +86,20 @@ def _told_to(blockers: list[BackupError]) -> Generator[None]:
         blockers.append(error)
 
 
-def _selected(repository: SiteRepository, files: CommittedBackup, request: RestoreRequest) -> tuple[int, int, bool]:
+def _selected(
+    repository: SiteRepository, files: CommittedBackup, request: RestoreRequest, members: tuple[str, ...]
+) -> tuple[int, int, bool]:
     """Return how many files are meant, their bytes, and whether anything is: a choice of folders alone is a choice."""
     selection = request.selection
     if selection.is_everything:
-        return files.summary.get("objects", 0), files.summary.get("logical_bytes", 0), True
+        objects, plain_bytes = files.summary.get("objects", 0), files.summary.get("logical_bytes", 0)
+        if members and keeps_for(manifest := repository.manifest_of(files), members):
+            objects += manifest.details["kept"]["objects_more"]
+            plain_bytes += manifest.details["kept"]["bytes_more"]
+        return objects, plain_bytes, True
     objects = plain_bytes = 0
     anything = False
-    with stored_lines(repository, files, prefix=selection.fixed_prefix, folders=True) as lines:
+    with stored_lines(repository, files, prefix=selection.fixed_prefix, folders=True, members=members) as lines:
         for line in lines:
             if line.key in selection:
                 anything = True
@@ -140,8 +150,11 @@ def _rehearsed(
     request: RestoreRequest,
     files: CommittedBackup,
     store: ObjectStore,
+    members: tuple[str, ...],
 ) -> FilesForecast:
-    found = restore_library(context, repository, request, backup_id=files.backup_id, target=store, rehearse=True)
+    found = restore_library(
+        context, repository, request, backup_id=files.backup_id, members=members, target=store, rehearse=True
+    )
     return FilesForecast(
         written=found.written,
         written_bytes=found.written_bytes,

@@ -122,6 +122,8 @@ class FilesPlan:
         objects: files that are meant.
         plain_bytes: their size.
         confirmation: the target's name, to be given before anything there is overwritten or deleted.
+        members: ids of what the recovery point binds; none when only the files backup was asked for. With them the
+            files are as of the point's moment, and not as they were listed shortly after it.
         forecast: what would happen to them; only of a dry run that nothing stands in the way of.
     """
 
@@ -132,6 +134,7 @@ class FilesPlan:
     objects: int
     plain_bytes: int
     confirmation: str
+    members: tuple[str, ...] = ()
     forecast: FilesForecast | None = None
 
 

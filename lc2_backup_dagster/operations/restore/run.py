@@ -146,6 +146,7 @@ def _restore_files(
         repository,
         request,
         backup_id=plan.backup_id,
+        members=plan.members,
         target=open_target(context, request, create=True),
         rehearse=False,
         progress=lambda objects, done: progress(
