@@ -6,9 +6,11 @@ import pytest
 
 from lc2_backup_dagster.model.errors import AccessDenied
 from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point
+from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.shards import begin_shards, capture_shard, commit_shards
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.engines.files.versioned import Versioned
-from lc2_backup_dagster_tests.fakes import MemoryStore, SetClock
+from lc2_backup_dagster_tests.fakes import Killed, MemoryStore, SetClock
 from lc2_backup_dagster_tests.operations.rows_site import RowsSite
 
 
@@ -264,3 +266,69 @@ def test_a_plan_counts_what_was_kept(site: RowsSite) -> None:
     plan = site.restore_to(MemoryStore(), site.bind().backup.backup_id).plan
     assert plan.files is not None
     assert (plan.files.objects, plan.files.plain_bytes) == (2, 3)
+
+
+class Sharded:
+    """A site in shards, and the steps of its runs."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.site = RowsSite(scratch, shards=("a/",), settings="as first written")
+
+    def begin(self, ticket: str) -> None:
+        begin_shards(
+            self.site.context, window=self.site.today, asked_at=self.site.clock.now(), initiator=TESTER, ticket=ticket
+        )
+        for number in (0, 1):
+            capture_shard(self.site.context, number, ticket=ticket, initiator=TESTER)
+
+    def commit(self, ticket: str) -> Captured:
+        return commit_shards(self.site.context, ticket=ticket, initiator=TESTER)
+
+
+@pytest.fixture
+def sharded(tmp_path: Path) -> Sharded:
+    """Files of every kind are wanted, and all but the last step of a run is done."""
+    sharded = Sharded(tmp_path)
+    all_but_the_last_step(sharded)
+    return sharded
+
+
+def all_but_the_last_step(sharded: Sharded) -> None:
+    site = sharded.site
+    site.add(**{"a/held": b"1", "held": b"22", "stays": b"333"})
+    sharded.begin("run-1")
+    sharded.commit("run-1")
+    site.add(**{"a/brief": b"4444", "brief": b"55555"})
+    site.dump()
+    site.drop("a/held", "held", "a/brief", "brief")
+    sharded.begin("run-2")
+
+
+ALL_OF_IT = {"a/held": b"1", "held": b"22", "stays": b"333", "a/brief": b"4444", "brief": b"55555"}
+
+
+def test_shards_keep_the_same(sharded: Sharded) -> None:
+    files = sharded.commit("run-2")
+    kept = files.manifest.details["kept"]
+    assert (kept["wanted"], kept["from_backup"], kept["from_versions"]) == (4, 2, 2)
+    assert sharded.site.restored(sharded.site.bind().backup.backup_id) == ALL_OF_IT
+
+
+def test_a_last_step_that_died_at_any_write_is_run_again(tmp_path: Path) -> None:
+    deaths = 0
+    while True:
+        sharded = Sharded(tmp_path)
+        all_but_the_last_step(sharded)
+        site = sharded.site
+        site.store.writes_left = deaths
+        try:
+            sharded.commit("run-2")
+        except Killed:
+            deaths += 1
+        else:
+            break
+        site.store.revive()
+        files = sharded.commit("run-2")
+        assert len([name for name in files.manifest.streams if name.startswith("files.kept")]) == 1
+        assert site.restored(site.bind().backup.backup_id) == ALL_OF_IT
+    assert deaths > 6
