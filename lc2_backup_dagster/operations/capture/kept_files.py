@@ -139,7 +139,7 @@ def _rows(
 def _dump(
     repository: SiteRepository, window: Window, *, begun_sequence: int, as_of: datetime | None
 ) -> CommittedBackup | None:
-    """Return the dump that ``bind_recovery_point`` will bind with files of a window, as far as it is there already."""
+    """Return the dump that ``point_members`` will choose for files of a window, as far as it is there already."""
     dumps = [each for each in repository.backups(Component.DATABASE_DUMP) if each.sequence < begun_sequence]
     if as_of is not None:
         fitting = [
