@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
+from lc2_backup_dagster.engines.files.manifest.lines import read_lines
 from lc2_backup_dagster.engines.postgres.dump.capture import REFERENCES_STREAM
 from lc2_backup_dagster.model.application import FileReference
-from lc2_backup_dagster.model.errors import ManifestCorrupt
 from lc2_backup_dagster.repository.manifest import Manifest
-from lc2_backup_dagster.repository.reading import StreamReader
+from lc2_backup_dagster.repository.parts import SupportsRead
 from lc2_backup_dagster.repository.site import SiteRepository
 
 
@@ -32,15 +32,15 @@ def row_references(
         ManifestCorrupt: while reading: the stream is not what was promised.
     """
     with repository.open_stream(dump, REFERENCES_STREAM) as reader:
-        yield (each for each in _references(reader) if is_selected(each.key))
+        yield (each for each in read_references(reader) if is_selected(each.key))
 
 
-def _references(reader: StreamReader) -> Iterator[FileReference]:
-    rest = b""
-    while piece := reader.read(1 << 20):
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            row = json.loads(line)
-            yield FileReference(row["key"], row["row_id"], row["size_bytes"])
-    if rest:
-        raise ManifestCorrupt(f"{REFERENCES_STREAM} of a dump ends in the middle of a line")
+def read_references(source: SupportsRead) -> Iterator[FileReference]:
+    """Read lines of JSON, each a row.
+
+    Raises:
+        ManifestCorrupt: the last line has no end.
+    """
+    for line in read_lines(source, REFERENCES_STREAM):
+        row = json.loads(line)
+        yield FileReference(row["key"], row["row_id"], row["size_bytes"])

@@ -1,6 +1,6 @@
 """Restore the files of a backup, or rehearse it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.manifest.entry import FileEntry
@@ -27,6 +27,7 @@ def restore_library(
     target: ObjectStore,
     rehearse: bool,
     progress: Progress | None = None,
+    on_new: Callable[[str], None] = lambda key: None,
 ) -> FilesRestore:
     """Restore the files that a request means.
 
@@ -39,6 +40,7 @@ def restore_library(
         target: where to.
         rehearse: decide and count everything, and change nothing.
         progress: told files and bytes done.
+        on_new: told the key of every file that was written where there was none.
 
     Raises:
         BackupError: everything the engine raises.
@@ -70,4 +72,5 @@ def restore_library(
             scratch=scratch,
             limits=Limits(max_concurrency=context.files.max_concurrency),
             progress=progress,
+            on_new=on_new,
         )

@@ -136,7 +136,7 @@ def _files(
     if members.files is None:
         return None
     bound = members_of_point(members.point)
-    return plan_files(context, repository, request, members.files, blockers, members=bound)
+    return plan_files(context, repository, request, members.files, blockers, members=bound, dump=members.dump)
 
 
 def _new_name(database: str, now: datetime) -> str:

@@ -34,6 +34,8 @@ class RestoreRequest:
         conflict: what happens to files that are there already.
         checksum: under ``overwrite`` read what is there and compare SHA-256s, whatever etags and times say.
         delete_extra: delete what the target has and the backup has not.
+        remove_orphans: in the end delete those of the files that this restore has brought that no row of the restored
+            database names, and that the application does not make by itself.
         confirm: the target by name, as the plan's ``confirmation`` has it; nothing is overwritten or deleted without.
         jobs: parallel jobs of ``pg_restore``.
         dry_run: make the plan, count what would happen to every file, and change nothing.
@@ -51,6 +53,7 @@ class RestoreRequest:
     conflict: Conflict = Conflict.REFUSE
     checksum: bool = False
     delete_extra: bool = False
+    remove_orphans: bool = False
     confirm: str | None = None
     jobs: int = 2
     dry_run: bool = False
@@ -99,6 +102,8 @@ class FilesForecast:
         deleted: objects that would be deleted.
         deleted_bytes: their size.
         deleted_first: keys of the first ones.
+        orphans: files that would be removed because no row names them.
+        orphans_first: keys of the first ones.
     """
 
     written: int
@@ -108,6 +113,8 @@ class FilesForecast:
     deleted: int
     deleted_bytes: int
     deleted_first: tuple[str, ...]
+    orphans: int = 0
+    orphans_first: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
