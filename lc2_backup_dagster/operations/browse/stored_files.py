@@ -85,6 +85,16 @@ def keeps_for(manifest: Manifest, member_ids: Iterable[str]) -> bool:
     return kept is not None and kept["dump"] in member_ids
 
 
+def points_with_kept(repository: SiteRepository, backup: CommittedBackup) -> list[CommittedBackup]:
+    """Return the recovery points that bring back what a files backup kept for rows, newest first."""
+    manifest = repository.manifest(backup.backup_id)
+    if kept_stream(manifest.streams) is None:
+        return []
+    points = reversed(repository.backups(Component.RECOVERY_POINT))
+    bound = ((each, members_of_point(each)) for each in points)
+    return [point for point, members in bound if backup.backup_id in members and keeps_for(manifest, members)]
+
+
 def members_named(repository: SiteRepository, name: str) -> tuple[str, ...]:
     """Return the ids that a recovery point of this name binds; none when the name means something else."""
     return () if name == LATEST else members_of_point(repository.backup(name))

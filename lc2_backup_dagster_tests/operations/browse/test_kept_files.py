@@ -7,6 +7,7 @@ import pytest
 from lc2_backup_dagster.engines.files.manifest.differences import DifferenceTotals, What
 from lc2_backup_dagster.model.errors import ObjectNotFound
 from lc2_backup_dagster.operations.browse.compare_files import compare_files
+from lc2_backup_dagster.operations.browse.find_files import Wanted, find_versions
 from lc2_backup_dagster.operations.browse.read_file import read_file
 from lc2_backup_dagster.operations.browse.stored_files import files_backup, members_named, stored_lines
 from lc2_backup_dagster_tests.operations.rows_site import RowsSite
@@ -64,3 +65,18 @@ def test_a_point_differs_from_its_own_listing(site: RowsSite) -> None:
             (What.REMOVED, "docs/a"),
             (What.CONTENT, "docs/b"),
         ]
+
+
+def test_a_kept_version_is_found_in_the_points_that_bring_it_back(site: RowsSite, tmp_path: Path) -> None:
+    files, point = names(site)
+    first = site.backups()[0]
+    backups = [site.repository.backup(each) for each in (files, first)]
+    for chosen in (backups, backups[:1]):
+        found = find_versions(site.repository, chosen, Wanted(("docs/*",)), scratch=tmp_path)
+        told = {(each.key, each.size_bytes): each.backups for each in found}
+        older = (first,) if chosen is backups else ()
+        assert told == {
+            ("docs/a", 1): (point, *older),
+            ("docs/b", 5): (files,),
+            ("docs/b", 16): (point, *older),
+        }
