@@ -9,8 +9,9 @@ moment: the row is wrong, and no older content would be right.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 
 from lc2_backup_dagster.clouds.store import PosixKind
 from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine
@@ -18,6 +19,8 @@ from lc2_backup_dagster.engines.files.scratch import Row
 from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.errors import ConfigurationError
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 BETWEEN_FILE_AND_ROW = timedelta(minutes=15)
 """Longest time that an application takes between writing a file and committing its row."""
 
@@ -74,7 +77,9 @@ def wanted_files(
     there = iter(listed)
     line = next(there, None)
     last: str | None = None
-    for key, rows in groupby(references, key=lambda each: each.key):
+    at = (moment - _EPOCH) // _MICROSECOND
+    recent = at - BETWEEN_FILE_AND_ROW // _MICROSECOND
+    for key, rows in groupby(references, key=attrgetter("key")):
         if last is not None and key < last:
             raise ConfigurationError(
                 f"the references are not in byte order: {key!r} after {last!r}",
@@ -87,12 +92,9 @@ def wanted_files(
         if line is None or line.key != key or line.is_folder:
             yield WantedFile(key, sizes)
         else:
+            if line.microseconds <= recent:  # nearly all of them
+                continue
             wanted = WantedFile(key, sizes, line.size_bytes, line.microseconds)
-            if _is_doubtful(wanted, line, moment) and line.entry().kind is PosixKind.FILE:
+            is_doubtful = line.microseconds > at or not wanted.listed_fits
+            if is_doubtful and line.entry().kind is PosixKind.FILE:
                 yield wanted
-
-
-def _is_doubtful(wanted: WantedFile, line: EntryLine, moment: datetime) -> bool:
-    if line.modified > moment:
-        return True
-    return not wanted.listed_fits and line.modified > moment - BETWEEN_FILE_AND_ROW
