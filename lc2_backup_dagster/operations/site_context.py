@@ -11,6 +11,7 @@ from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.exports.ports import ExportSource
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.engines.files.verify.sampling import SampleAim
+from lc2_backup_dagster.engines.hooks.run import BoundHook
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
@@ -141,12 +142,14 @@ class RestoreAccess:
         open_files_target: from a bucket (or directory) and a prefix, or None for the site's defaults, to a store.
         files_bucket: the default bucket (or directory), for plans and messages; None where the site names none.
         open_folder: from an absolute path on this machine, and whether to make it, to a store.
+        configuration_directory: where restored configurations get a folder each, or None where the site names none.
     """
 
     server: Server
     open_files_target: Callable[[str | None, str], ObjectStore]
     files_bucket: str | None
     open_folder: Callable[[Path, bool], ObjectStore]
+    configuration_directory: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,7 @@ class SiteContext:
         restore: where restores go.
         limits: its policies.
         open_repository: opens the repository; True lets a first backup make it.
+        hooks: commands that run before a backup, in their order.
         configuration: its configuration, or None where it has none.
     """
 
@@ -204,6 +208,7 @@ class SiteContext:
     limits: Limits
     open_repository: Callable[[bool], SiteRepository]
     configuration: ConfigurationAccess | None = None
+    hooks: tuple[BoundHook, ...] = ()
 
     @property
     def files(self) -> FilesAccess:

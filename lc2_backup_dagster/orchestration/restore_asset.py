@@ -93,6 +93,7 @@ def restore_request(point: str, config: RestoreConfig) -> RestoreRequest:
         files_bucket=config.target_bucket,
         files_prefix=config.target_prefix,
         files_directory=directory,
+        configuration_directory=Path(config.configuration_directory) if config.configuration_directory else None,
         globs=tuple(config.files),
         below=config.files_below,
         keys=tuple(config.file_keys),
@@ -137,6 +138,9 @@ def plan_text(plan: RestorePlan) -> str:
             )
             if told.orphans:
                 lines.append(f"- in the end {told.orphans} of them would be removed, because no row names them")
+    if told := plan.configuration:
+        where = f"to {told.target}" if told.target else "left out, no directory is named"
+        lines.append(f"- {told.documents} documents of the configuration, {readable_bytes(told.plain_bytes)}, {where}")
     lines += [f"- **blocker**: {blocker}" for blocker in plan.blockers] or ["- no blockers"]
     lines += [f"- afterwards: {note}" for note in plan.notes]
     return "\n".join(lines)
@@ -168,4 +172,7 @@ def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
             shown["dangling_rows"] = dg.MetadataValue.int(match.dangling_count)
             shown["orphans"] = dg.MetadataValue.int(match.orphan_count)
             shown["orphans_removed"] = dg.MetadataValue.int(restored.rows.removed.count)
+    if restored.configuration:
+        shown["configuration_directory"] = dg.MetadataValue.path(str(restored.configuration.directory))
+        shown["documents"] = dg.MetadataValue.int(restored.configuration.documents)
     return shown

@@ -7,7 +7,7 @@ descriptions here (``reference.py``).
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from lc2_backup_dagster.applications.registry import APPLICATIONS, application_of
@@ -19,6 +19,7 @@ from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.sites.configuration import Configuration
 from lc2_backup_dagster.sites.cron import longest_pause_days
+from lc2_backup_dagster.sites.hooks import HookDefinition, refuse_duplicates
 from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
 from lc2_backup_dagster.sites.values import (
     AbsolutePath,
@@ -132,10 +133,14 @@ class Files(Strict):
     exclude: tuple[Glob, ...] | None = Field(
         default=None,
         description="Globs of files to leave out. Given, the list replaces the application's own (Liferay: "
-        "`*/thumbnails/*`, `*/previews/*`, `*/.cache/*`); `[]` leaves nothing out.",
+        "`*/thumbnails/*`, `*/previews/*`, `*/.cache/*`; Drupal: `sites/default/files/tmp/*`); `[]` leaves nothing "
+        "out.",
     )
-    include: tuple[Glob, ...] = Field(
-        default=(), description="Globs of files to back up; empty means all. Excludes win over includes."
+    include: tuple[Glob, ...] | None = Field(
+        default=None,
+        description="Globs of files to back up. Given, the list replaces the application's own (Drupal: "
+        "`sites/default/files/*`, `sites/default/private/*`; others: all); `[]` means all. Excludes win over includes. "
+        "Drupal's `settings.php` and `settings.*.php` are never backed up.",
     )
     max_concurrency: Annotated[Positive, Field(le=64)] = Field(default=8, description="Files transferred at once.")
     max_bytes_per_second: Annotated[Positive, Field(ge=64 * 1024)] | None = Field(
@@ -188,7 +193,7 @@ class Database(Strict):
     dump_exclude_table_data: tuple[Text, ...] | None = Field(
         default=None,
         description="Tables (patterns of `pg_dump --exclude-table-data`) whose rows dumps leave out. Given, the list "
-        "replaces the application's own (Liferay: none).",
+        "replaces the application's own (Drupal: `cache_*`, `sessions`, `watchdog`; others: none).",
     )
     file_reference_sql: Query | None = Field(
         default=None,
@@ -247,6 +252,15 @@ class RestoreFiles(Strict):
     store: StoreConfig = Field(description="The object store that restored files are written to.")
 
 
+class RestoreConfiguration(Strict):
+    """Where restored configurations go by default."""
+
+    directory: AbsolutePath = Field(
+        description="Folder on the machine that runs the restore; each restore makes a new one in it, named after the "
+        "backup."
+    )
+
+
 class Restore(Strict):
     """Where restores go unless a launch says otherwise. Always to new names; nothing is overwritten by default."""
 
@@ -255,6 +269,11 @@ class Restore(Strict):
     )
     files: RestoreFiles | None = Field(
         default=None, description="Where restored files go; a launch must name a bucket when this is absent."
+    )
+    configuration: RestoreConfiguration | None = Field(
+        default=None,
+        description="Where restored configurations go; when this is absent and a launch names no directory, a full "
+        "restore leaves the configuration out and says so.",
     )
 
 
@@ -278,6 +297,9 @@ class SiteDefinition(Strict):
     files: Files | None = Field(default=None, description="The application's files; absent where it has none.")
     configuration: Configuration | None = Field(
         default=None, description="The application's configuration; absent where none is captured."
+    )
+    hooks: Annotated[tuple[HookDefinition, ...], AfterValidator(refuse_duplicates)] = Field(
+        default=(), description="Commands that run before a backup, in this order."
     )
     schedules: Schedules = Field(default=Schedules(), description="When backups are made.")
     retention: Retention = Field(default=Retention(), description="How many backups are kept.")
@@ -319,6 +341,25 @@ class SiteDefinition(Strict):
         if kind not in APPLICATIONS:
             refuse("is not an application this service knows", allowed=", ".join(sorted(APPLICATIONS)))
         return kind
+
+    @model_validator(mode="after")
+    def _hooks_run_before_something(self) -> Self:
+        captured = {"database_dump": True, "files": self.files, "configuration": self.configuration}
+        for hook in self.hooks:
+            if captured[hook.before] is None:
+                _refuse_at(
+                    "hooks",
+                    f"has '{hook.name}' before {hook.before}, which the site does not have, so it would never run",
+                    allowed=", ".join(word for word, there in captured.items() if there is not None),
+                )
+        source = self.configuration.source.kind if self.configuration else None
+        if source == "hooks" and not any(hook.store_artifact for hook in self.hooks):
+            _refuse_at(
+                "configuration.source",
+                "is what hooks leave behind, but no hook has storeArtifact",
+                allowed="a hook with storeArtifact and artifactPath, or another kind of source",
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
