@@ -25,6 +25,8 @@ Resource = Mapping[str, Any]
 """An object of the API."""
 
 _TIMEOUT_SECONDS = (10.0, 30.0)
+# Some times of the API have fractions of a second, others have none.
+_TO_SECONDS = len("2026-11-30T02:00:00")
 _PASSING = frozenset({0, 408, 429, 500, 502, 503, 504})
 
 
@@ -147,7 +149,7 @@ class Cluster:
                 return [f"(its events cannot be read: {error.message})"]
             for event in found["items"]:
                 when = event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp") or since
-                if when < since:
+                if when[:_TO_SECONDS] < since[:_TO_SECONDS]:
                     continue
                 told.append((when, f"{event.get('reason', '')}: {str(event.get('message', '')).strip()}"))
         # The same is often told again and again.
