@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from lc2_backup_dagster.model.errors import (
     AccessDenied,
     AlreadyExists,
@@ -65,10 +67,11 @@ class ClusterAccess:
                 config.load_kube_config(
                     config_file=str(self.kubeconfig), context=self.context, client_configuration=configuration
                 )
-        except (config.ConfigException, OSError) as error:
+        except (config.ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
             place = self.kubeconfig or "the service's own account (no kubeconfig is named)"
             raise ConfigurationError(
-                f"cannot reach a cluster with {place}: {error}", hint="set runner.kubeconfig of the hook"
+                f"cannot reach a cluster with {place}: {' '.join(str(error).split())}",
+                hint="set runner.kubeconfig of the hook",
             ) from error
         # Its own retries would hide how long a request really takes, and repeat what must not be repeated.
         configuration.retries = False

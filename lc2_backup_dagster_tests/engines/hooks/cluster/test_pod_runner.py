@@ -255,7 +255,10 @@ def test_a_wrong_token_is_told(pod, access):
 
 
 def test_without_any_cluster_the_hint_names_the_field(tmp_path):
-    for file in (None, tmp_path / "gone"):
+    (broken := tmp_path / "broken").write_text("clusters: [")
+    (text := tmp_path / "text").write_text("no mapping")
+    (empty := tmp_path / "empty").write_text("")
+    for file in (None, tmp_path / "gone", broken, text, empty):
         with pytest.raises(ConfigurationError, match="cannot reach a cluster .*hint: set runner.kubeconfig"):
             PodRunner(ClusterAccess("shop", file), PodSelector(LABELS), {}).run(
                 a_hook("true"), run="", artifact=None, say=print
