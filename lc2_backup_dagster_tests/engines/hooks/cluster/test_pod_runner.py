@@ -129,6 +129,11 @@ def test_a_flood_is_bounded(pod):
 
 def test_what_the_command_leaves_in_the_background_keeps_nobody_waiting(pod, marked):
     assert pod(shell("sleep 600 & echo done", timeout_seconds=60)).output.text == "done\n"
+    assert marked.wait_until(0) == []
+    script = "sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo done; exit 3"
+    with pytest.raises(HookFailed, match="ended with exit code 3; its output ends: done"):
+        pod(shell(script, timeout_seconds=60))
+    assert marked.wait_until(0) == []
 
 
 def test_secrets_of_the_container_are_hidden(pod, cluster):
