@@ -1,5 +1,6 @@
 """R-10 from end to end: drush exports, the service keeps the day, the site changes, the day before comes back."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,11 @@ from pathlib import Path
 from lc2_backup_dagster.applications.registry import application_of
 from lc2_backup_dagster.engines.exports.cleaning import CleanedSource
 from lc2_backup_dagster.engines.exports.directory_source import DirectorySource
+from lc2_backup_dagster.engines.hooks.hook import Hook
+from lc2_backup_dagster.engines.hooks.local.runner import LocalRunner
+from lc2_backup_dagster.engines.hooks.run import BoundHook, run_hooks
 from lc2_backup_dagster.model.globs import GlobSet
+from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.browse.stored_exports import stored_export
 from lc2_backup_dagster.operations.capture.configuration import capture_configuration
 from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
@@ -26,17 +31,27 @@ def test_a_day_of_drupals_configuration_is_kept_compared_and_imported_again(copy
     drupal, kept = Site(*copy_drupal(), tmp_path), FilesSite(tmp_path / "kept")
     excluded = GlobSet(DRUPAL.configuration_excludes)
 
-    @contextmanager
-    def hook(needs: ExportNeeds) -> Iterator[CleanedSource]:
-        export = needs.artifacts / "export"
-        assert drupal.drush("config:export", f"--destination={export}", "--yes").code == 0
-        yield CleanedSource(
-            DirectorySource(export),
-            selects=lambda path: not excluded.match(path),
-            clean=DRUPAL.clean_configuration,
-        )
+    place = tmp_path / "config-export"
+    command = (
+        sys.executable,
+        "-m",
+        "lc2_backup_dagster.demo.drush",
+        "config:export",
+        f"--destination={place}",
+        "--yes",
+    )
+    runner = LocalRunner({**drupal.environment, "PYTHONPATH": str(Path(__file__).parents[3])})
+    hook = BoundHook(Hook("config-export", command, 60, True, str(place)), runner, Component.CONFIGURATION)
+    log: list[str] = []
 
-    access = ConfigurationAccess(hook, tuple(DRUPAL.configuration_required), "drush config:export")
+    @contextmanager
+    def export(needs: ExportNeeds) -> Iterator[CleanedSource]:
+        (done,) = run_hooks([hook], artifacts=needs.artifacts, say=log.append)
+        assert done.artifact is not None
+        source = DirectorySource(done.artifact)
+        yield CleanedSource(source, selects=lambda path: not excluded.match(path), clean=DRUPAL.clean_configuration)
+
+    access = ConfigurationAccess(export, tuple(DRUPAL.configuration_required), "drush config:export")
     context = replace(kept.context, configuration=access)
 
     def capture() -> CommittedBackup:
@@ -46,6 +61,8 @@ def test_a_day_of_drupals_configuration_is_kept_compared_and_imported_again(copy
     before, first = drupal.rows(), capture()
     kept.clock.move(days=1)
     assert capture().summary["same_as"] == first.backup_id
+    assert any("[success] Configuration successfully exported" in line for line in log)
+    assert any("is identical to the configuration in the export directory" in line for line in log)
 
     drupal.change()
     kept.clock.move(days=1)
