@@ -28,7 +28,7 @@ def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_beh
         assert taken.getsockname()
         first = demo(tmp_path / "home", *small)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "files (full)" in first.stdout
+    assert "document library (full)" in first.stdout
     assert "base backup (full)" in first.stdout
     assert "restorable until" in first.stdout
     assert first.stdout.count("identical") >= 3, first.stdout
@@ -36,7 +36,7 @@ def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_beh
     second = demo(tmp_path / "home", *small)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "from an earlier call" in second.stdout
-    assert "files (incremental)" in second.stdout
+    assert "document library (incremental)" in second.stdout
     assert "base backup (incremental)" in second.stdout
     assert "only blocks changed since" in second.stdout
     assert second.stdout.count("identical") >= 3, second.stdout
@@ -48,12 +48,18 @@ def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_beh
 
 def test_a_report_with_one_difference_is_not_identical():
     from lc2_backup_dagster.demo.comparison.differences import Findings
-    from lc2_backup_dagster.demo.journey import JourneyReport
+    from lc2_backup_dagster.demo.report import JourneyReport, SiteReport
+    from lc2_backup_dagster.model.site import SiteId
 
-    findings = Findings()
+    findings, nothing = Findings(), Findings().result()
     findings.add("public.user_", "row 20129 differs")
-    report = JourneyReport(differences={"database": findings.result()})
-    assert not report.identical
+    good = SiteReport(SiteId("retail", "liferay"), differences={"database": nothing})
+    bad = SiteReport(SiteId("retail", "drupal"), differences={"database": findings.result(), "files": nothing})
+    silent = SiteReport(SiteId("retail", "bloomreach"))
+    assert JourneyReport([good]).identical
+    assert not JourneyReport([good, bad]).identical
+    assert not JourneyReport([good, silent]).identical
+    assert not JourneyReport([]).identical
 
 
 def processes_of(home: Path) -> list[str]:

@@ -1,0 +1,129 @@
+"""The demo's road of one site: back up through Dagster, restore through Dagster, compare every row and every byte."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lc2_backup_dagster.demo.compare import compare_databases, compare_stores
+from lc2_backup_dagster.demo.platform import DemoPlatform, LiveSite
+from lc2_backup_dagster.demo.report import SiteReport, tell_backups, tell_restorable
+from lc2_backup_dagster.demo.servers.dagster_client import DagsterClient
+from lc2_backup_dagster.demo.sites.site import Say
+from lc2_backup_dagster.model.errors import PermanentError
+from lc2_backup_dagster.model.window import Window, WindowLength
+from lc2_backup_dagster.operations.capture.bind_recovery_point import restorable_points
+from lc2_backup_dagster.repository.history import CommittedBackup
+from lc2_backup_dagster.sites.assembly import OpenSite, open_site
+from lc2_backup_dagster.sites.loader import load_sites, site_folders
+
+_LONGEST_RUN_SECONDS = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredPlaces:
+    """Where a site is restored to.
+
+    Attributes:
+        database: name of the new database.
+        prefix: of the files, in the site's own bucket for that.
+    """
+
+    database: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRoad:
+    """One site's road; each is walked by a thread of its own.
+
+    Attributes:
+        platform: the running servers.
+        live: the site and its server.
+        client: of Dagster.
+        places: where to restore to.
+        tell: takes what happens.
+    """
+
+    platform: DemoPlatform
+    live: LiveSite
+    client: DagsterClient
+    places: RestoredPlaces
+    tell: Say
+
+    def walk(self) -> SiteReport:
+        """Walk it once.
+
+        Raises:
+            PermanentError: a run failed; the message holds what Dagster says.
+        """
+        report = SiteReport(self.live.site.site)
+        opened = self._open()
+        self._run(("database",), WindowLength.HOURLY)
+        self._run(("database_dump", opened.application.files_word, "recovery_point"), WindowLength.DAILY)
+        point = self._newest_point(opened)
+        tell_backups(opened, report)
+        self._restore(point)
+        self._compare(opened, report)
+        tell_restorable(opened, report)
+        return report
+
+    def say(self, text: str) -> None:
+        """Tell something of this site."""
+        self.tell(f"{self.live.site.site}: {text}")
+
+    def _open(self) -> OpenSite:
+        environment = self.platform.environment
+        sites = load_sites(site_folders(environment), environment=environment)
+        return open_site(sites.site(self.live.site.site), environment=environment)
+
+    def _run(self, names: Sequence[str], length: WindowLength) -> None:
+        """Materialize assets for the window of now; once more when the window ended meanwhile."""
+        while True:
+            window = Window.around(datetime.now(UTC), length=length)
+            self.say(f"Dagster materializes {', '.join(names)} for {window.key} …")
+            try:
+                return self._finish(self.client.launch_assets(self._keys(*names), partition=window.key))
+            except PermanentError:
+                if datetime.now(UTC) in window:
+                    raise
+                self.say(f"window {window.key} ended meanwhile")
+
+    def _finish(self, run_id: str) -> None:
+        run = self.client.wait(run_id, timeout_seconds=_LONGEST_RUN_SECONDS)
+        if run.status != "SUCCESS":
+            reasons = "\n".join(run.errors) or "see the run in the UI"
+            raise PermanentError(f"{self.live.site.site}: run {run_id} ended as {run.status}: {reasons}")
+
+    def _keys(self, *names: str) -> list[tuple[str, str, str]]:
+        site = self.live.site.site
+        return [(site.project, site.application, name) for name in names]
+
+    def _newest_point(self, opened: OpenSite) -> CommittedBackup:
+        points = restorable_points(opened.context.open_repository(False))
+        if not points:
+            raise PermanentError(f"no recovery point of {self.live.site.site} was committed")
+        return points[-1]
+
+    def _restore(self, point: CommittedBackup) -> None:
+        site, places = self.live.site, self.places
+        self.say(
+            f"Dagster restores {point.backup_id} to database {places.database} and "
+            f"{site.restored_bucket}/{places.prefix} …"
+        )
+        target = {"target_database": places.database, "target_prefix": places.prefix}
+        config = {"ops": {f"{site.site.project}__{site.site.application}__restore": {"config": target}}}
+        self._finish(self.client.launch_assets(self._keys("restore"), partition=point.backup_id, config=config))
+
+    def _compare(self, opened: OpenSite, report: SiteReport) -> None:
+        self.say("comparing every row and every byte …")
+        site, server, files = self.live.site, self.live.postgres.server, opened.context.files
+        report.differences["database"] = compare_databases(server(site.database), server(self.places.database))
+        report.differences[opened.application.files_word.replace("_", " ")] = compare_stores(
+            files.store,
+            "",
+            self.platform.store(site.restored_bucket),
+            self.places.prefix,
+            ignore=lambda key: not files.is_selected(key),
+        )
+        for label, found in report.differences.items():
+            report.tell(f"restored {label}", found.text())

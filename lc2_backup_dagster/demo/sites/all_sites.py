@@ -1,0 +1,6 @@
+"""Which sites the demo has, in the order in which it tells of them."""
+
+from lc2_backup_dagster.demo.sites.liferay import LIFERAY
+from lc2_backup_dagster.demo.sites.site import DemoSite
+
+ALL_SITES: tuple[DemoSite, ...] = (LIFERAY,)
