@@ -34,7 +34,7 @@ from lc2_backup_dagster.demo.seed.liferay_documents import (
     entry_row,
     version_row,
 )
-from lc2_backup_dagster.demo.seed.liferay_library import put_planned
+from lc2_backup_dagster.demo.seed.objects import put_planned
 from lc2_backup_dagster.demo.seed.prose import Prose
 from lc2_backup_dagster.demo.seed.rows import CLASS_NAME_IDS, CLASS_NAMES
 from lc2_backup_dagster.demo.seed.scale import COMPANY_ID, STAFF, STAFF_FIRST_ID
