@@ -16,6 +16,7 @@ from lc2_backup_dagster.clouds.aws.client import S3Access, S3Connection
 from lc2_backup_dagster.clouds.aws.store import S3Store
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
+from lc2_backup_dagster.demo.servers.live_writer import OWNER_PASSWORD, LiveWriterProcess
 from lc2_backup_dagster.demo.servers.object_store import ObjectServer
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.demo.servers.wal_receiver import WalReceiverProcess
@@ -48,6 +49,7 @@ class DemoPlatform:
         connection: to the object store as its administrator.
         owner_password: of the roles that own the sites' databases.
         environment: what the demo's site files, Dagster and the command line read.
+        alive: whether people change the sites all the time.
     """
 
     live: Sequence[LiveSite]
@@ -55,6 +57,7 @@ class DemoPlatform:
     connection: S3Connection
     owner_password: str
     environment: dict[str, str]
+    alive: bool
 
     def store(self, bucket: str) -> S3Store:
         """Return a store on one of the demo's buckets."""
@@ -67,9 +70,24 @@ class DemoPlatform:
 
 @contextmanager
 def running_platform(
-    home: Path, state: DemoState, *, scale: LiferayScale, say: Say, sites: Sequence[DemoSite] = ALL_SITES
+    home: Path,
+    state: DemoState,
+    *,
+    scale: LiferayScale,
+    say: Say,
+    alive: bool = True,
+    sites: Sequence[DemoSite] = ALL_SITES,
 ) -> Generator[DemoPlatform]:
-    """Start the servers over what the home holds, seed what is missing, stop them at the end."""
+    """Start the servers over what the home holds, seed what is missing, stop them at the end.
+
+    Args:
+        home: everything lies here.
+        state: of earlier calls.
+        scale: size of the seeds.
+        say: takes what happens.
+        alive: let people change the sites all the time.
+        sites: which ones.
+    """
     key_file = home / "retail.key"
     if not key_file.exists():
         KeyFile.create(key_file)
@@ -85,12 +103,12 @@ def running_platform(
         ports = ", ".join(f"{each.site.site.application} {each.postgres.port}" for each in live)
         say(f"PostgreSQL 17 on ports {ports}; S3 at {objects.endpoint}; authentication on")
         environment = _environment(live, objects, state, key_file, home / "sites")
-        platform = DemoPlatform(live, objects, connection, state.owner_password, environment)
+        platform = DemoPlatform(live, objects, connection, state.owner_password, environment, alive)
         _prepare(platform, state)
         _seed(platform, scale, say)
         for each in live:
             if each.site.beside is not None:
-                environment.update(stack.enter_context(each.site.beside(platform.owner(each), state)))
+                environment.update(stack.enter_context(each.site.beside(platform.owner(each), state, alive)))
         # They end before the servers: a stopping PostgreSQL waits until its WAL was received.
         for each in live:
             log_file = home / "logs" / f"wal-receive-{each.site.site.word}.log"
@@ -98,7 +116,18 @@ def running_platform(
                 WalReceiverProcess(str(each.site.site), environment=platform.environment, log_file=log_file)
             )
         say(f"lc2-backup wal-receive archives WAL of each site, logs in {home / 'logs'}")
+        if alive:
+            stack.enter_context(_let_live(platform, home / "logs" / "live.log"))
+            say("people change rows and files of each site all the time; --still leaves that out")
         yield platform
+
+
+def _let_live(platform: DemoPlatform, log_file: Path) -> LiveWriterProcess:
+    return LiveWriterProcess(
+        [str(each.site.site) for each in platform.live],
+        environment={**platform.environment, OWNER_PASSWORD: platform.owner_password},
+        log_file=log_file,
+    )
 
 
 def _start_databases(home: Path, state: DemoState, sites: Sequence[DemoSite], stack: ExitStack) -> tuple[LiveSite, ...]:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from lc2_backup_dagster.clouds.prefixed import PrefixedStore
 from lc2_backup_dagster.demo.compare import compare_databases, compare_stores
+from lc2_backup_dagster.demo.live.comparison import RestoredSite, compare_living, wait_for_life
 from lc2_backup_dagster.demo.platform import DemoPlatform, LiveSite
 from lc2_backup_dagster.demo.report import SiteReport, tell_backups, tell_restorable
 from lc2_backup_dagster.demo.servers.dagster_client import DagsterClient
@@ -58,12 +60,19 @@ class SiteRoad:
         """
         report = SiteReport(self.live.site.site)
         opened = self._open()
+        owner = self.platform.owner(self.live)
+        known = wait_for_life(owner) if self.platform.alive else 0
         self._run(("database",), WindowLength.HOURLY)
         self._run(("database_dump", opened.application.files_word, "recovery_point"), WindowLength.DAILY)
         point = self._newest_point(opened)
         tell_backups(opened, report)
         self._restore(point)
-        self._compare(opened, report)
+        if self.platform.alive:
+            self._compare_living(opened, report, point, known)
+        else:
+            self._compare(opened, report)
+        for label, found in report.differences.items():
+            report.tell(f"restored {label}", found.text())
         tell_restorable(opened, report)
         return report
 
@@ -125,5 +134,19 @@ class SiteRoad:
             self.places.prefix,
             ignore=lambda key: not files.is_selected(key),
         )
-        for label, found in report.differences.items():
-            report.tell(f"restored {label}", found.text())
+
+    def _compare_living(self, opened: OpenSite, report: SiteReport, point: CommittedBackup, known: int) -> None:
+        self.say("comparing every row with base backup and WAL up to the same change, and every byte …")
+        site, platform = self.live.site, self.platform
+        owner = platform.owner(self.live)
+        report.differences |= compare_living(
+            RestoredSite(
+                context=opened.context,
+                point=point.backup_id,
+                source=owner,
+                database=self.live.postgres.server(self.places.database),
+                files=PrefixedStore(platform.store(site.restored_bucket), self.places.prefix),
+                known_before=known,
+                versioned=False,
+            )
+        )

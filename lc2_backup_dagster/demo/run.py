@@ -24,12 +24,13 @@ from lc2_backup_dagster.model.errors import ComponentBusy, RestoreMismatch
 _LOCK = "lock"
 
 
-def run_demo(home: Path, *, once: bool, scale: LiferayScale, console: Console) -> None:
+def run_demo(home: Path, *, once: bool, alive: bool, scale: LiferayScale, console: Console) -> None:
     """Run the demo over a home directory; a second call goes on where the first was.
 
     Args:
         home: everything of the demo lies here.
         once: end after the summary instead of serving the UI.
+        alive: let people change the sites while they are backed up.
         scale: size of the seed.
         console: where it is told.
 
@@ -44,7 +45,7 @@ def run_demo(home: Path, *, once: bool, scale: LiferayScale, console: Console) -
     home = home.absolute()
     with _alone(home):
         state = DemoState.load(home)
-        with running_platform(home, state, scale=scale, say=say) as platform:
+        with running_platform(home, state, scale=scale, say=say, alive=alive) as platform:
             processes = DagsterProcesses(
                 home / "dagster", environment=platform.environment, log_directory=home / "logs"
             )

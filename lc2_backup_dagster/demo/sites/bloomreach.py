@@ -1,13 +1,15 @@
 """The demo's Bloomreach: a CMS with many small media, whose content model and content lie behind HTTP APIs."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from random import Random
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.demo.seed.bloomreach_changes import BloomreachEditor
+from lc2_backup_dagster.demo.seed.bloomreach_content import write_news
 from lc2_backup_dagster.demo.seed.bloomreach_database import BloomreachScale, seed_bloomreach_database
 from lc2_backup_dagster.demo.seed.bloomreach_media import plan_media
 from lc2_backup_dagster.demo.seed.objects import seed_objects
@@ -19,6 +21,7 @@ from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.site import SiteId
 
 _API_PORT = 8390
+_EDIT_SECONDS = 3.0
 
 
 def _seed(owner: Server, store: ObjectStore, scale: LiferayScale) -> Iterator[str]:
@@ -62,13 +65,27 @@ def _moment(connection: Connection, store: ObjectStore, random: Random) -> str:
 
 
 @contextmanager
-def _beside(owner: Server, state: DemoState) -> Iterator[Mapping[str, str]]:
+def _beside(owner: Server, state: DemoState, alive: bool) -> Generator[Mapping[str, str]]:
     del owner
-    with BloomreachServer(token=state.api_token, port=_API_PORT, page_size=50) as server:
+    with BloomreachServer(token=state.api_token, port=_API_PORT, page_size=50) as server, ExitStack() as stack:
         # It keeps nothing on disk; editors did this much by now.
         for day in range(state.rounds):
             server.state.edit(day)
+        if alive:
+            ended = threading.Event()
+            editor = threading.Thread(target=_edit_until, args=(ended, server), daemon=True)
+            editor.start()
+            stack.callback(editor.join)
+            stack.callback(ended.set)
         yield {"LC2_DEMO_BLOOMREACH_URL": server.url, "LC2_DEMO_BLOOMREACH_TOKEN": state.api_token}
+
+
+def _edit_until(ended: threading.Event, server: BloomreachServer) -> None:
+    number = 0
+    while not ended.wait(_EDIT_SECONDS):
+        with server.state.changing() as content:
+            write_news(content, number)
+        number += 1
 
 
 BLOOMREACH = DemoSite(

@@ -30,8 +30,11 @@ Files are written before the rows that name them, and deleted after these. Where
 begin others (savepoints), never commit.
 """
 
-Beside = Callable[[Server, DemoState], AbstractContextManager[Mapping[str, str]]]
-"""Runs what a site needs beside its database and its bucket; gives variables for its site file."""
+Beside = Callable[[Server, DemoState, bool], AbstractContextManager[Mapping[str, str]]]
+"""Runs what a site needs beside its database and its bucket; gives variables for its site file.
+
+Told the database as its owner, the demo's state, and whether it shall live: change all the time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
