@@ -1,14 +1,26 @@
-"""The list of applications: one line each. Whoever needs one asks here by its kind."""
+"""The list of applications: one line each. Whoever needs one asks here by its kind.
+
+An application whose configuration comes through an API of its own has a second line: the kind of its settings.
+"""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from types import MappingProxyType
 
 from lc2_backup_dagster.applications.bloomreach.application import BloomreachApplication
+from lc2_backup_dagster.applications.bloomreach.config import BloomreachApi, open_bloomreach
 from lc2_backup_dagster.applications.liferay.application import LiferayApplication
+from lc2_backup_dagster.engines.exports.ports import ExportSource
+from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
 
 _ALL: tuple[Application, ...] = (BloomreachApplication(), LiferayApplication())
+
+ConfigurationApi = BloomreachApi
+"""Settings of an API that an application's configuration comes from, told apart by ``kind``; others join with ``|``."""
+_OPENERS = MappingProxyType({BloomreachApi: open_bloomreach})
 
 APPLICATIONS: Mapping[str, Application] = MappingProxyType({application.kind: application for application in _ALL})
 
@@ -25,3 +37,17 @@ def application_of(kind: str) -> Application:
         raise ConfigurationError(
             f"'{kind}' is not an application this service knows", hint=f"one of {', '.join(sorted(APPLICATIONS))}"
         ) from None
+
+
+def open_configuration_api(
+    settings: ConfigurationApi, environment: Mapping[str, str], *, scratch: Path, before: StoredExport | None
+) -> AbstractContextManager[ExportSource]:
+    """Open an application's API as the source of an export.
+
+    Args:
+        settings: of the site file.
+        environment: variables that hold the secrets which the settings name.
+        scratch: folder for what must lie on disk for a while.
+        before: the site's export before this one, or None.
+    """
+    return _OPENERS[type(settings)](settings, environment, scratch=scratch, before=before)

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from lc2_backup_dagster.cli.documents import CONFIGURATION, component_option, print_document
 from lc2_backup_dagster.cli.printed import ReaderGone, reader_gone
 from lc2_backup_dagster.cli.session import EXIT_FAILED, Session, pass_session
 from lc2_backup_dagster.operations.browse.read_file import read_file
@@ -19,13 +20,17 @@ _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 @click.argument("backup")
 @click.argument("key")
 @click.option("--force", is_flag=True, help="Write to a terminal what is not text, too.")
+@component_option
 @pass_session
-def cat(session: Session, site: str, backup: str, key: str, force: bool) -> None:
-    """Write the file KEY of BACKUP of SITE to standard output, byte for byte.
+def cat(session: Session, site: str, backup: str, key: str, force: bool, component: str) -> None:
+    """Write the file, or the document, KEY of BACKUP of SITE to standard output, byte for byte.
 
-    BACKUP is a recovery point, a backup of files, or 'latest'. The last bytes (all of a file up to 8 MiB) are written
-    only after everything was proven: damage ends with code 4, and then the output is not whole.
+    BACKUP is a recovery point, a backup of the component, or 'latest'. The last bytes (all of a file up to 8 MiB) are
+    written only after everything was proven: damage ends with code 4, and then the output is not whole.
     """
+    if component == CONFIGURATION:
+        print_document(session, site, backup, key)
+        return
     file = read_file(session.open(site).open_repository(False), backup, key)
     out, text = sys.stdout.buffer, _Text()
     guarded = sys.stdout.isatty() and not force

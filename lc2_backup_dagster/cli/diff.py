@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from lc2_backup_dagster.cli.documents import CONFIGURATION, component_option, diff_documents
 from lc2_backup_dagster.cli.printed import file_fields, key_text, printed_lines, tell_if_partial
 from lc2_backup_dagster.cli.session import Session, pass_session, size_text
 from lc2_backup_dagster.engines.files.manifest.differences import Difference, DifferenceTotals, What
@@ -18,18 +19,26 @@ _MARKS = {What.ADDED: "+", What.REMOVED: "-", What.CONTENT: "M", What.METADATA: 
 @click.argument("site")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("--below", default="", metavar="PREFIX", help="Only files whose key begins with this text.")
-@click.option("--component", type=click.Choice(["files"]), default="files", show_default=True, help="What is compared.")
+@click.option(
+    "--below", default="", metavar="PREFIX", help="Only files and documents whose name begins with this text."
+)
+@component_option
 @click.option("--stat", "only_totals", is_flag=True, help="Only counts and bytes.")
 @pass_session
 def diff(session: Session, site: str, first: str, second: str, below: str, component: str, only_totals: bool) -> None:
-    """Show what differs in the files of SITE from backup A to backup B.
+    """Show what differs in the files, or the configuration, of SITE from backup A to backup B.
 
-    A and B are recovery points, backups of files, or 'latest'. A line per file: + only in B, - only in A, M other
-    bytes, U equal bytes with another content type or metadata, T written again at another time. Bytes are compared by
-    SHA-256; while one is pending, by what the source said of the file. At the end counts and bytes. With --json every
-    line is one JSON object, the last one has type 'totals'.
+    A and B are recovery points, backups of the component, or 'latest'. Of files, a line each: + only in B, - only in A,
+    M other bytes, U equal bytes with another content type or metadata, T written again at another time. Bytes are
+    compared by SHA-256; while one is pending, by what the source said of the file. At the end counts and bytes. With
+    --json every line is one JSON object, the last one has type 'totals'.
+
+    With --component configuration every document that differs is shown with the keys (YAML, JSON) or lines that do;
+    values that look secret are hidden.
     """
+    if component == CONFIGURATION:
+        diff_documents(session, site, first, second, below=below, only_totals=only_totals)
+        return
     repository = session.open(site).open_repository(False)
     old, new = files_backup(repository, first), files_backup(repository, second)
     tell_if_partial(session, old, new)

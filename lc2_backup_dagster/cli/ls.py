@@ -2,6 +2,7 @@
 
 import click
 
+from lc2_backup_dagster.cli.documents import CONFIGURATION, component_option, list_documents
 from lc2_backup_dagster.cli.printed import (
     Lines,
     file_fields,
@@ -25,15 +26,20 @@ from lc2_backup_dagster.operations.browse.stored_files import files_backup, stor
 @click.argument("prefix", default="")
 @click.option("--recursive", is_flag=True, help="Every file, at any depth, instead of one level with folders summed.")
 @click.option("--long", "as_long", is_flag=True, help="Exact size, time, SHA-256 and content type too.")
+@component_option
 @pass_session
-def ls(session: Session, site: str, backup: str, prefix: str, recursive: bool, as_long: bool) -> None:
-    """List the files of BACKUP of SITE whose key begins with PREFIX.
+def ls(session: Session, site: str, backup: str, prefix: str, recursive: bool, as_long: bool, component: str) -> None:
+    """List the files, or the documents of the configuration, of BACKUP of SITE whose name begins with PREFIX.
 
-    BACKUP is a recovery point, a backup of files, or 'latest'. One level is shown: a folder with the number and size
-    of all files below it. PREFIX is text: 'docs/' shows what lies in the folder, 'docs' the folder itself and all that
-    begins like it. Files are printed as they are read; reading begins near PREFIX. The SHA-256 of a file that the
-    store itself copied is 'pending' until its bytes were read. With --json every line is one JSON object.
+    BACKUP is a recovery point, a backup of the component, or 'latest'. Documents are listed at any depth. Of files, one
+    level is shown: a folder with the number and size of all files below it. PREFIX is text: 'docs/' shows what lies in
+    the folder, 'docs' the folder itself and all that begins like it. Files are printed as they are read; reading begins
+    near PREFIX. The SHA-256 of a file that the store itself copied is 'pending' until its bytes were read. With --json
+    every line is one JSON object.
     """
+    if component == CONFIGURATION:
+        list_documents(session, site, backup, prefix=prefix, as_long=as_long)
+        return
     repository = session.open(site).open_repository(False)
     found = files_backup(repository, backup)
     tell_if_partial(session, found)

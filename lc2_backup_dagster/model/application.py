@@ -24,6 +24,19 @@ class FileReference:
     size_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class CleanDocument:
+    """A document of the configuration as it may be stored.
+
+    Attributes:
+        content: without secrets; None leaves the whole document out.
+        left_out: names of what was left out of it, for whoever restores it and must supply them.
+    """
+
+    content: bytes | None
+    left_out: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Application(Protocol):
     """One kind of application."""
@@ -56,6 +69,25 @@ class Application(Protocol):
     @property
     def default_dump_excludes(self) -> Sequence[str]:
         """Patterns of tables (as ``pg_dump --exclude-table-data`` reads them) whose rows dumps leave out."""
+        ...
+
+    @property
+    def configuration_word(self) -> str:
+        """What the application calls its configuration; the last segment of its asset key."""
+        ...
+
+    @property
+    def configuration_required(self) -> Sequence[str]:
+        """Paths of documents without which an export of the configuration is worth nothing."""
+        ...
+
+    @property
+    def configuration_excludes(self) -> Sequence[str]:
+        """Globs of what never becomes part of the configuration: licences, files that hold nothing but secrets."""
+        ...
+
+    def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
+        """Leave the secrets out of a document; what is no text, or of no known format, is left out or kept whole."""
         ...
 
     @property

@@ -59,6 +59,8 @@ class Component(StrEnum):
     FILES = "files"
     CONFIGURATION = "configuration"
     RECOVERY_POINT = "recovery_point"
+    SEARCH_INDEX = "search_index"
+    """Reserved: nothing captures it; recovery points tell that it was skipped, restores that it is to be built."""
 
 
 class BackupKind(StrEnum):

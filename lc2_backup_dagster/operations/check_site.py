@@ -27,11 +27,10 @@ class Finding:
 
 def check_site(context: SiteContext) -> list[Finding]:
     """Look at database, files and repository of a site; one finding each, never an exception of ours."""
-    return [
-        _look("database", lambda: _database(context)),
-        _look("files", lambda: _files(context)),
-        _look("repository", lambda: _repository(context)),
-    ]
+    found = [_look("database", lambda: _database(context))]
+    if context.library is not None:
+        found.append(_look("files", lambda: _files(context)))
+    return [*found, _look("repository", lambda: _repository(context))]
 
 
 def _look(subject: str, look: Callable[[], str]) -> Finding:

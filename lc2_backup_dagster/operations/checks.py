@@ -189,6 +189,28 @@ def restorable_within_rpo(seen: Restorable, *, rpo_seconds: float) -> Outcome:
     return Outcome("restorable_within_rpo", passed=passed, message=message, facts=facts)
 
 
+def export_complete(captured: Captured) -> Outcome:
+    """Tell what an export holds; that it is complete and parses was proven before the commit."""
+    details, summary = captured.manifest.details, captured.backup.summary
+    secrets = details.get("secrets_left_out")
+    message = f"{summary['documents']} documents, every JSON and YAML document parses"
+    if details["required"]:
+        message += f"; {', '.join(details['required'])} present"
+    if secrets:
+        message += f"; {secrets['count']} secrets were left out, and must be supplied after a restore"
+    return Outcome(
+        "export_complete",
+        passed=True,
+        message=message,
+        facts={
+            "documents": summary["documents"],
+            "export_sha256": summary["export_sha256"],
+            "same_as": summary["same_as"],
+            "secrets_left_out": secrets,
+        },
+    )
+
+
 def files_complete(captured: Captured) -> Outcome:
     """Tell which files could not be read: the backup is partial then, and says so (L-22)."""
     summary, details = captured.backup.summary, captured.manifest.details

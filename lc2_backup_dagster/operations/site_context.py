@@ -1,16 +1,20 @@
 """What an operation needs of a site, as opened objects: the assembly in ``sites`` makes it, every verb takes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from lc2_backup_dagster.clouds.managed_database import ManagedDatabase
 from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.exports.ports import ExportSource
+from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.engines.files.verify.sampling import SampleAim
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.application import Application
-from lc2_backup_dagster.model.site import SiteId
+from lc2_backup_dagster.model.errors import ConfigurationError
+from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.repository.site import SiteRepository
 
 
@@ -99,6 +103,36 @@ class FilesAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportNeeds:
+    """What an export of the configuration is made with.
+
+    Attributes:
+        artifacts: folder with a folder for each artefact that a hook left.
+        scratch: folder for what must lie on disk for a while.
+        before: the export before this one, or None.
+    """
+
+    artifacts: Path
+    scratch: Path
+    before: StoredExport | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationAccess:
+    """The application's configuration.
+
+    Attributes:
+        open_source: gives the documents, without what must not be stored.
+        required: paths of documents without which an export fails.
+        origin: where it comes from, for people.
+    """
+
+    open_source: Callable[[ExportNeeds], AbstractContextManager[ExportSource]]
+    required: Sequence[str]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreAccess:
     """Where restores may go.
 
@@ -155,16 +189,35 @@ class SiteContext:
         site: its id.
         application: what the service knows of its application.
         database: its database.
-        files: its files.
+        library: its files, or None where it has none.
         restore: where restores go.
         limits: its policies.
         open_repository: opens the repository; True lets a first backup make it.
+        configuration: its configuration, or None where it has none.
     """
 
     site: SiteId
     application: Application
     database: DatabaseAccess
-    files: FilesAccess
+    library: FilesAccess | None
     restore: RestoreAccess
     limits: Limits
     open_repository: Callable[[bool], SiteRepository]
+    configuration: ConfigurationAccess | None = None
+
+    @property
+    def files(self) -> FilesAccess:
+        """The application's files.
+
+        Raises:
+            ConfigurationError: the site has none.
+        """
+        if self.library is None:
+            raise ConfigurationError(f"site {self.site} has no files", hint="add `files` to its site file")
+        return self.library
+
+    @property
+    def bound(self) -> tuple[Component, ...]:
+        """What a complete recovery point of the site holds, in the order of its capture."""
+        has = {Component.FILES: self.library, Component.CONFIGURATION: self.configuration}
+        return (Component.DATABASE_DUMP, *(component for component, access in has.items() if access is not None))

@@ -18,14 +18,18 @@ _DESCRIPTIONS = {
     "for that day.",
     Component.FILES: "The {word} of {site}: only what changed since the last backup is moved.\n\nA green window "
     "promises: every file as of that day's listing can be restored; of a day that was filled later, as of its end.",
-    Component.RECOVERY_POINT: "Database and {word} of {site} bound in one manifest: files were listed after the "
-    "dump's snapshot, and the rows that name files were compared with them.\n\nA green window promises: both can be "
-    "restored and fit together.",
+    Component.CONFIGURATION: "The {configuration} of {site}, exported as documents that two days can be compared "
+    "by.\n\nA green window promises: the export exists, is complete, and parses.",
+    Component.RECOVERY_POINT: "What a backup of {site} consists of ({parts}), bound in one manifest. Files were listed "
+    "after the dump's snapshot, and the rows that name files were compared with them.\n\nA green window promises: all "
+    "of it can be restored and fits together. Where a component failed, what there is is bound too: the window stays "
+    "red, and the partial point is offered for restores of its parts.",
 }
 KINDS = {
     Component.DATABASE: {"postgres"},
     Component.DATABASE_DUMP: {"postgres"},
     Component.FILES: {"file"},
+    Component.CONFIGURATION: {"yaml"},
     Component.RECOVERY_POINT: {"table"},
 }
 
@@ -52,17 +56,29 @@ class SiteAssets:
 
     def description(self, component: Component) -> str:
         """Say what a component's asset is, and what a green window promises."""
-        word = self.definition.application_kind.files_word.replace("_", " ")
-        return _DESCRIPTIONS[component].format(site=self.definition.site_id, word=word)
+        application = self.definition.application_kind
+        return _DESCRIPTIONS[component].format(
+            site=self.definition.site_id,
+            word=application.files_word.replace("_", " "),
+            configuration=application.configuration_word.replace("_", " "),
+            parts=", ".join(self.key(each).path[-1].replace("_", " ") for each in self.upstream(component)),
+        )
 
     def upstream(self, component: Component) -> tuple[Component, ...]:
         """Return the components whose assets a component's asset stands on, in one window."""
-        return {
-            Component.DATABASE: (),
-            Component.DATABASE_DUMP: (),
-            Component.FILES: (Component.DATABASE_DUMP,),
-            Component.RECOVERY_POINT: (Component.DATABASE, Component.DATABASE_DUMP, Component.FILES),
-        }[component]
+        if component is Component.RECOVERY_POINT:
+            return tuple(each for each in self.components if each is not component)
+        return (Component.DATABASE_DUMP,) if component in (Component.FILES, Component.CONFIGURATION) else ()
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """What is captured of the site, upstream first."""
+        return self.definition.components
+
+    @property
+    def daily(self) -> tuple[Component, ...]:
+        """What the daily run holds, upstream first."""
+        return tuple(each for each in self.components if each is not Component.DATABASE)
 
     def freshness(self, component: Component) -> dg.FreshnessPolicy:
         """Return when a component's newest window is too old."""

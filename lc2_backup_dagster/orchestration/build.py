@@ -8,8 +8,9 @@ import dagster as dg
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
 from lc2_backup_dagster.orchestration.capture_assets import capture_assets
+from lc2_backup_dagster.orchestration.partial_points import partial_points_sensor
 from lc2_backup_dagster.orchestration.restore_asset import restore_asset
-from lc2_backup_dagster.orchestration.schedules import site_automation
+from lc2_backup_dagster.orchestration.schedules import daily_job, site_automation
 from lc2_backup_dagster.orchestration.verification import verification_definitions
 from lc2_backup_dagster.orchestration.wal_asset import wal_definitions
 from lc2_backup_dagster.resources.catalog import CatalogResource
@@ -32,15 +33,17 @@ def build_definitions(
         ConfigurationError: there is no such executor.
     """
     parts = [SiteAssets(site, now) for site in sites]
+    daily_jobs = [daily_job(part, executor=shard_executor) for part in parts]
     return dg.Definitions.merge(
         dg.Definitions(
             assets=[asset for part in parts for asset in (*capture_assets(part), restore_asset(part))],
+            sensors=[partial_points_sensor(parts, daily_jobs)] if parts else [],
             resources={"sites": SitesResource(), "catalog": CatalogResource()},
             # One process a run: starting a process per step costs more than the steps of a small site.
             executor=dg.in_process_executor,
             metadata={"sites": dg.MetadataValue.int(len(sites))},
         ),
-        *(site_automation(part, executor=shard_executor) for part in parts),
+        *(site_automation(part, daily) for part, daily in zip(parts, daily_jobs, strict=True)),
         *(wal_definitions(part) for part in parts),
         *(verification_definitions(part) for part in parts),
     )

@@ -9,8 +9,10 @@ import dagster as dg
 from lc2_backup_dagster.model.errors import TransientError, WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations import checks
+from lc2_backup_dagster.operations.browse.stored_exports import changes_between
 from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point, restorable_points
 from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.configuration import capture_configuration
 from lc2_backup_dagster.operations.capture.database import capture_database
 from lc2_backup_dagster.operations.capture.dump import capture_database_dump
 from lc2_backup_dagster.operations.capture.files import capture_site_files
@@ -18,7 +20,7 @@ from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.operations.verify.chain_objects import look_at_chain
 from lc2_backup_dagster.orchestration.checks import check_result
 from lc2_backup_dagster.orchestration.keys import points_name
-from lc2_backup_dagster.orchestration.metadata import capture_metadata
+from lc2_backup_dagster.orchestration.metadata import capture_metadata, changes_metadata
 from lc2_backup_dagster.orchestration.partitions import window_length
 from lc2_backup_dagster.orchestration.progress import LoggedProgress
 from lc2_backup_dagster.orchestration.run_context import StepContext, asked_at, initiator_of, window_of
@@ -31,12 +33,19 @@ def capture_component(component: Component, context: dg.AssetExecutionContext, o
     """Capture the component the run is for."""
     window = window_of(context, window_length(component))
     if component is Component.RECOVERY_POINT:
-        captured = bind_recovery_point(opened, window=window, initiator=initiator_of(context))
-        with after_commit(context):
-            offer_points(context.instance, opened)
-        return captured
+        allow_partial = bool((context.op_config or {}).get("allow_partial"))
+        try:
+            return bind_recovery_point(
+                opened, window=window, initiator=initiator_of(context), allow_partial=allow_partial
+            )
+        finally:
+            # A partial point ends in an error, and is offered all the same.
+            with after_commit(context):
+                offer_points(context.instance, opened)
     asked: dict[str, Any] = {"window": window, "asked_at": asked_at(context), "initiator": initiator_of(context)}
     progress = LoggedProgress(context.log, str(component))
+    if component is Component.CONFIGURATION:
+        return capture_configuration(opened, **asked, progress=progress.objects_done)
     if component is Component.FILES:
         return capture_site_files(opened, **asked, progress=progress.objects_done, expect=progress.expect)
     capture = capture_database if component is Component.DATABASE else capture_database_dump
@@ -61,9 +70,16 @@ def materialized(
         if warning := catalog.catch_up(opened.open_repository(False)):
             context.log.warning(warning)
     outcomes = _OUTCOMES[component](definition, opened, captured)
+    metadata = capture_metadata(captured)
+    if component is Component.CONFIGURATION and captured.earlier:
+        with after_commit(context):
+            repository = opened.open_repository(False)
+            metadata |= changes_metadata(
+                opened.site, changes_between(repository, captured.earlier[-1], captured.backup), captured.backup
+            )
     return dg.MaterializeResult(
         asset_key=key,
-        metadata=capture_metadata(captured),
+        metadata=metadata,
         data_version=dg.DataVersion(captured.backup.manifest_sha256),
         check_results=[check_result(outcome) for outcome in outcomes],
     )
@@ -144,6 +160,12 @@ def _files_outcomes(definition: SiteDefinition, opened: SiteContext, captured: C
     return [*_dump_outcomes(definition, opened, captured), checks.files_complete(captured)]
 
 
+def _configuration_outcomes(
+    definition: SiteDefinition, opened: SiteContext, captured: Captured
+) -> list[checks.Outcome]:
+    return [*_dump_outcomes(definition, opened, captured), checks.export_complete(captured)]
+
+
 def _point_outcomes(definition: SiteDefinition, opened: SiteContext, captured: Captured) -> list[checks.Outcome]:
     match = captured.manifest.details["row_match"]
     if match is None:
@@ -155,7 +177,6 @@ _OUTCOMES: dict[Component, Callable[[SiteDefinition, SiteContext, Captured], lis
     Component.DATABASE: _database_outcomes,
     Component.DATABASE_DUMP: _dump_outcomes,
     Component.FILES: _files_outcomes,
+    Component.CONFIGURATION: _configuration_outcomes,
     Component.RECOVERY_POINT: _point_outcomes,
 }
-CAPTURED = tuple(_OUTCOMES)
-"""The components that are captured, upstream first."""

@@ -17,6 +17,7 @@ _ENCRYPTED = "Everything stored is encrypted at rest: by this service, or by the
 _PLAUSIBLE = "The size against the median of the site's own earlier backups; a collapse or an explosion warns."
 _CHAIN = "Everything a restore needs besides the backup itself is there: WAL from its start to its stop, its parents."
 _COMPLETE = "Every listed file was captured; unreadable ones make the backup partial and are listed."
+_EXPORT = "The export holds the documents it must have, every JSON and YAML document parses, nothing was refused."
 _ROWS = "Rows that name files, read in the dump's own snapshot, joined with the files that were captured."
 
 _OF_COMPONENT: Mapping[Component, tuple[tuple[str, str, bool], ...]] = {
@@ -35,6 +36,12 @@ _OF_COMPONENT: Mapping[Component, tuple[tuple[str, str, bool], ...]] = {
         ("checksums", _CHECKSUMS, True),
         ("encrypted", _ENCRYPTED, False),
         ("files_complete", _COMPLETE, False),
+        ("size_is_plausible", _PLAUSIBLE, False),
+    ),
+    Component.CONFIGURATION: (
+        ("checksums", _CHECKSUMS, True),
+        ("encrypted", _ENCRYPTED, True),
+        ("export_complete", _EXPORT, True),
         ("size_is_plausible", _PLAUSIBLE, False),
     ),
     Component.RECOVERY_POINT: (("files_match_rows", _ROWS, True),),

@@ -8,12 +8,14 @@ from lc2_backup_dagster.model.site import Component, SiteId
 RESTORE = "restore"
 WAL = "wal"
 VERIFY = "verify"
+HOURLY = "hourly"
+DAILY = "daily"
 
 
 def asset_key(site: SiteId, application: Application, component: Component) -> dg.AssetKey:
-    """Return ``<project>/<application>/<component>``; files go by the application's own word."""
-    last = application.files_word if component is Component.FILES else str(component)
-    return dg.AssetKey([site.project, site.application, last])
+    """Return ``<project>/<application>/<component>``; files and configuration go by the application's own words."""
+    words = {Component.FILES: application.files_word, Component.CONFIGURATION: application.configuration_word}
+    return dg.AssetKey([site.project, site.application, words.get(component, str(component))])
 
 
 def restore_key(site: SiteId) -> dg.AssetKey:

@@ -8,16 +8,18 @@ import dagster as dg
 from lc2_backup_dagster.model.clock import from_text
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.model.sizes import readable_bytes
+from lc2_backup_dagster.operations.browse.stored_exports import ExportChanges
 from lc2_backup_dagster.operations.capture.captured import Captured
 from lc2_backup_dagster.operations.verify.verified import VerifiedFiles, statement
 from lc2_backup_dagster.operations.wal.restorable_until import Restorable
 from lc2_backup_dagster.repository import layout
+from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 
 _ROWS = 50
 _NUMBERS = (
     "objects", "changed_objects", "added", "removed", "unchanged", "copied_bytes", "tables",
-    "chain_length", "wal_segments",
+    "chain_length", "wal_segments", "documents", "rows", "dangling", "orphans",
 )  # fmt: skip
 
 
@@ -57,6 +59,22 @@ def capture_metadata(captured: Captured) -> dict[str, dg.MetadataValue]:
         if isinstance(backup.summary.get(name), int):
             shown[name] = dg.MetadataValue.int(backup.summary[name])
     return shown
+
+
+def changes_metadata(site: SiteId, changes: ExportChanges, newer: CommittedBackup) -> dict[str, dg.MetadataValue]:
+    """Return what differs from the export before, and the command that shows how."""
+    counts = changes.counts
+    return {
+        "changed_documents": dg.MetadataValue.int(counts.total),
+        "changes": dg.MetadataValue.table(
+            [dg.TableRecord({"change": str(each.kind), "document": each.path}) for each in changes.first],
+            schema=dg.TableSchema([dg.TableColumn("change", "string"), dg.TableColumn("document", "string")]),
+        ),
+        "diff": dg.MetadataValue.md(
+            f"{counts.added} added, {counts.removed} removed, {counts.changed} changed since `{changes.since}`. Keys "
+            f"and lines: `lc2-backup diff {site} {changes.since} {newer.backup_id} --component configuration`"
+        ),
+    }
 
 
 def _archived(manifest: Manifest) -> dict[str, dg.MetadataValue]:

@@ -47,7 +47,7 @@ def sharded_files(site: SiteAssets) -> dg.AssetsDefinition:
     specs = check_specs(_FILES, key)
     (upstream,) = site.upstream(_FILES)
     begin = _begin(site)
-    captures = [_capture(site, shard) for shard in shards_of(definition.files.shards)]
+    captures = [_capture(site, shard) for shard in shards_of(definition.file_shards)]
     commit = _commit(site, specs)
 
     def steps(before: Any) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _capture(site: SiteAssets, shard: Shard) -> dg.OpDefinition:
 
 def _commit(site: SiteAssets, specs: list[dg.AssetCheckSpec]) -> dg.OpDefinition:
     definition, key = site.definition, site.key(_FILES)
-    captures = [_step_name(site, f"shard_{shard.number:03d}") for shard in shards_of(definition.files.shards)]
+    captures = [_step_name(site, f"shard_{shard.number:03d}") for shard in shards_of(definition.file_shards)]
 
     @dg.op(
         name=_step_name(site, "commit"),

@@ -20,8 +20,10 @@ from lc2_backup_dagster.resources.sites import SitesResource
 
 
 def verification_definitions(site: SiteAssets) -> dg.Definitions:
-    """Return the job that verifies a site's stored files, and the schedule that starts it."""
+    """Return the job that verifies a site's stored files, and the schedule that starts it; nothing without files."""
     definition = site.definition
+    if definition.files is None:
+        return dg.Definitions()
     told = definition.schedules.verification
     name = job_name(definition.site_id, VERIFY)
     job = _job(site, name)

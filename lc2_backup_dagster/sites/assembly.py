@@ -37,8 +37,9 @@ from lc2_backup_dagster.operations.site_context import (
 )
 from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
+from lc2_backup_dagster.sites.configuration import configuration_access
 from lc2_backup_dagster.sites.cron import longest_pause_days
-from lc2_backup_dagster.sites.schema import Destination, SiteDefinition
+from lc2_backup_dagster.sites.schema import Destination, Files, SiteDefinition
 from lc2_backup_dagster.sites.selection import (
     ProtectionRules,
     bucket_of,
@@ -138,7 +139,10 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
         site=site_id,
         application=application,
         database=_database(definition, environment),
-        files=_files(definition, environment),
+        library=_files(definition.files, application, environment) if definition.files else None,
+        configuration=configuration_access(definition.configuration, application, environment)
+        if definition.configuration
+        else None,
         restore=_restore(definition, environment),
         limits=Limits(
             dangling_rows_share=definition.policies.dangling_rows_limit_share,
@@ -243,19 +247,18 @@ def _wal(definition: SiteDefinition) -> WalSettings | None:
     )
 
 
-def _files(definition: SiteDefinition, environment: Mapping[str, str]) -> FilesAccess:
-    told = definition.files
-    generated = GlobSet(definition.application_kind.generated_globs)
+def _files(told: Files, application: Application, environment: Mapping[str, str]) -> FilesAccess:
+    generated = GlobSet(application.generated_globs)
     return FilesAccess(
         store=_below(open_file_tree(told.source.store, environment=environment), told.source.prefix),
         source_id=source_id(told),
-        is_selected=file_selection(definition).selects,
+        is_selected=file_selection(told, application).selects,
         is_generated=generated.match,
         protection_of=ProtectionRules(told).protection_of,
         max_concurrency=told.max_concurrency,
         max_bytes_per_second=told.max_bytes_per_second,
         shards=told.shards,
-        settings=files_settings(definition),
+        settings=files_settings(told, application),
     )
 
 
@@ -294,7 +297,9 @@ def _restore(definition: SiteDefinition, environment: Mapping[str, str]) -> Rest
                 f"site {definition.site_id} names no place for restored files",
                 hint="name a bucket for the restore, or set restore.files in the site file",
             )
-        config = default or definition.files.source.store
+        config = default or (definition.files.source.store if definition.files else None)
+        if config is None:
+            raise ConfigurationError(f"site {definition.site_id} has no files", hint="add `files` to its site file")
         if bucket is not None:
             config = in_bucket(config, bucket)
         return _below(open_file_tree(config, environment=environment), prefix)

@@ -71,8 +71,17 @@ def reference() -> Iterator[FieldLine]:
 
 def stores_reference() -> Iterator[FieldLine]:
     """Yield the fields of each kind of store, which are the same wherever a store stands."""
-    store = _schema_at(("destination", "store"))
-    for kind, variant in sorted(_variants(store).items()) if store else ():
+    yield from _kinds_reference(("destination", "store"))
+
+
+def configuration_reference() -> Iterator[FieldLine]:
+    """Yield the fields of each kind of source that a configuration comes from."""
+    yield from _kinds_reference(("configuration", "source"))
+
+
+def _kinds_reference(location: Location) -> Iterator[FieldLine]:
+    choice = _schema_at(location)
+    for kind, variant in sorted(_variants(choice).items()) if choice else ():
         for line in _lines(variant, f"{kind}: "):
             is_kind = line.path.endswith(": kind")
             yield replace(line, description=_description(variant, {})) if is_kind else line
@@ -151,7 +160,9 @@ def _default(field: _Schema, name: str, required: set[str]) -> str | None:
 
 
 def _takes(field: _Schema, real: _Schema) -> str:
-    if _variants(real):
+    if variants := _variants(real):
+        if "hooks" in variants:
+            return "a source, see [Configuration](#configuration)"
         return "a store, see [Stores](#stores)"
     merged = {**real, **{key: field[key] for key in ("enum", "const") if key in field}}
     if "const" in merged:

@@ -16,7 +16,8 @@ from lc2_backup_dagster.engines.files.capture.shards import shards_of
 from lc2_backup_dagster.engines.files.manifest.entry import Protection
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
-from lc2_backup_dagster.model.site import SiteId
+from lc2_backup_dagster.model.site import Component, SiteId
+from lc2_backup_dagster.sites.configuration import Configuration
 from lc2_backup_dagster.sites.cron import longest_pause_days
 from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
 from lc2_backup_dagster.sites.values import (
@@ -274,7 +275,10 @@ class SiteDefinition(Strict):
     tags: Tags = Field(default={}, description="Free words for filters in Dagster.")
     destination: Destination = Field(description="Where backups go.")
     database: Database = Field(description="The application's PostgreSQL database.")
-    files: Files = Field(description="The application's files.")
+    files: Files | None = Field(default=None, description="The application's files; absent where it has none.")
+    configuration: Configuration | None = Field(
+        default=None, description="The application's configuration; absent where none is captured."
+    )
     schedules: Schedules = Field(default=Schedules(), description="When backups are made.")
     retention: Retention = Field(default=Retention(), description="How many backups are kept.")
     restore: Restore = Field(default=Restore(), description="Where restores go unless a launch says otherwise.")
@@ -289,6 +293,18 @@ class SiteDefinition(Strict):
     def application_kind(self) -> Application:
         """What the service knows of the application."""
         return application_of(self.application)
+
+    @property
+    def file_shards(self) -> tuple[str, ...]:
+        """Prefixes that the files are cut by; none where one process captures all of them, or there are none."""
+        return self.files.shards if self.files else ()
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """What is captured of the site, upstream first."""
+        has = {Component.FILES: self.files, Component.CONFIGURATION: self.configuration}
+        own = (component for component, told in has.items() if told is not None)
+        return (Component.DATABASE, Component.DATABASE_DUMP, *own, Component.RECOVERY_POINT)
 
     @field_validator("project", mode="after")
     @classmethod
@@ -306,15 +322,8 @@ class SiteDefinition(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        source, target = self.files.source, self.destination
-        if _place(source.store) == _place(target.store) and (
-            source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)
-        ):
-            _refuse_at(
-                "destination",
-                "lies inside the files' source, or around it: backups would back themselves up",
-                allowed="another bucket, or prefixes that do not contain each other",
-            )
+        if self.files is not None:
+            _check_source(self.files, self.destination)
         age, pause = self.policies.verification.max_age_days, longest_pause_days(self.schedules.verification.cron)
         if age is not None and age <= 2 * pause:
             _refuse_at(
@@ -322,16 +331,26 @@ class SiteDefinition(Strict):
                 f"is too short for a schedule that lets {pause} days pass between two runs",
                 allowed=f"more than {2 * pause} days, or a schedules.verification.cron that fires more often",
             )
-        by_store = self.files.protection is Protection.STORE or any(
-            rule.protection is Protection.STORE for rule in self.files.rules
-        )
-        if by_store and source.store.kind != target.store.kind:
-            _refuse_at(
-                "files.protection",
-                f"'store' cannot copy from {source.store.kind} to {target.store.kind}",
-                allowed="client, or a source and a destination of one kind",
-            )
         return self
+
+
+def _check_source(files: Files, target: Destination) -> None:
+    source = files.source
+    if _place(source.store) == _place(target.store) and (
+        source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)
+    ):
+        _refuse_at(
+            "destination",
+            "lies inside the files' source, or around it: backups would back themselves up",
+            allowed="another bucket, or prefixes that do not contain each other",
+        )
+    by_store = files.protection is Protection.STORE or any(rule.protection is Protection.STORE for rule in files.rules)
+    if by_store and source.store.kind != target.store.kind:
+        _refuse_at(
+            "files.protection",
+            f"'store' cannot copy from {source.store.kind} to {target.store.kind}",
+            allowed="client, or a source and a destination of one kind",
+        )
 
 
 def _place(store: StoreConfig) -> dict[str, object]:

@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from lc2_backup_dagster.clouds.registry import StoreConfig
 from lc2_backup_dagster.engines.files.manifest.entry import Protection
+from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.globs import FileSelection, GlobSet
-from lc2_backup_dagster.sites.schema import Files, SiteDefinition
+from lc2_backup_dagster.sites.schema import Files
 
 
 def source_id(files: Files) -> str:
@@ -22,25 +23,21 @@ def source_id(files: Files) -> str:
     return f"{files.source.store.kind}:{bucket_of(files.source.store)}:{files.source.prefix}"
 
 
-def file_selection(definition: SiteDefinition) -> FileSelection:
+def file_selection(files: Files, application: Application) -> FileSelection:
     """Return which keys of the source are backed up."""
-    application, files = definition.application_kind, definition.files
     excludes = list(application.default_excludes if files.exclude is None else files.exclude)
     if files.exclude_generated_files:
         excludes += application.generated_globs
     return FileSelection(includes=files.include, excludes=excludes)
 
 
-def files_settings(definition: SiteDefinition) -> str:
+def files_settings(files: Files, application: Application) -> str:
     """Name what decides which files are captured, and how: processes that capture shards of one backup must agree.
 
     How fast files are moved, and how the library is cut, is not part of it.
     """
-    application = definition.application_kind
     decides = {
-        "files": definition.files.model_dump(
-            mode="json", exclude={"max_concurrency", "max_bytes_per_second", "shards"}
-        ),
+        "files": files.model_dump(mode="json", exclude={"max_concurrency", "max_bytes_per_second", "shards"}),
         "application": [list(application.default_excludes), list(application.generated_globs)],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -58,7 +58,7 @@ class FilesSite:
             site=SITE,
             application=application_of("liferay"),
             database=DatabaseAccess(_SERVER, _SERVER, None, scratch, ()),
-            files=replace(access, **files),
+            library=replace(access, **files),
             restore=RestoreAccess(
                 _SERVER, lambda bucket, prefix: MemoryStore(), None, lambda path, create: MemoryStore()
             ),
@@ -78,7 +78,7 @@ class FilesSite:
         return day_of(self.clock.now())
 
     def changed(self, **files: Any) -> SiteContext:
-        return replace(self.context, files=replace(self.context.files, **files))
+        return replace(self.context, library=replace(self.context.files, **files))
 
     def change(self, **files: bytes | None) -> None:
         """Write and delete files; ten minutes pass before and after."""

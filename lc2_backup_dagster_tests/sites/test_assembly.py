@@ -99,7 +99,8 @@ def test_excludes_of_a_file_replace_those_of_the_application():
     keys = ["1/2/3/1.0", "1/2/thumbnails/3", "1/2/.cache/3", "1/0/adaptive/3", "1/0/content/3"]
 
     def selected(text: str) -> list[str]:
-        selection = file_selection(definition_of(text))
+        definition = definition_of(text)
+        selection = file_selection(definition.files, definition.application_kind)
         return [key for key in keys if selection.selects(key)]
 
     assert selected(SITE.replace("  exclude: ['*/.cache/*']\n", "")) == ["1/2/3/1.0", "1/0/content/3"]

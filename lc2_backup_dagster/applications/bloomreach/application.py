@@ -7,6 +7,7 @@ the CMS derives from them (thumbnails, crops) is content of the database, so the
 from dataclasses import dataclass
 
 from lc2_backup_dagster.applications.bloomreach.media import MediaTable, media_reference_sql
+from lc2_backup_dagster.model.application import CleanDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,16 @@ class BloomreachApplication:
     default_excludes: tuple[str, ...] = ()
     # Jackrabbit needs its journal beside its nodes, and has no table that could be made again.
     default_dump_excludes: tuple[str, ...] = ()
+    configuration_word: str = "content_model"
+    configuration_required: tuple[str, ...] = ()
+    configuration_excludes: tuple[str, ...] = ()
     after_restore_notes: tuple[str, ...] = (
         "search index: stop all nodes, and delete their index folder (repository/workspaces/default/index) before they "
         "start; the index of another database is worse than none, and brXM builds it again",
         "CDN: media are served from its cache until they are invalidated; the restore says whether that succeeded",
     )
     file_reference_sql: str | None = media_reference_sql(MediaTable())
+
+    def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
+        """Keep every document: the APIs give content and its model, no credentials."""
+        return CleanDocument(content)

@@ -66,6 +66,7 @@ class CommandInvalidation:
                 # Also children that it left behind: they would hold its output open for ever.
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+                feeder.join(5)  # it closes the command's input, and puts up with a pipe that nobody reads
             if code != 0:
                 raise ToolFailed(f"'{program}' ended with {code}{output.told(process)}")
 

@@ -9,6 +9,9 @@ lower case. A file-system store has ``data/document_library/`` in front of every
 
 from dataclasses import dataclass
 
+from lc2_backup_dagster.applications.liferay.configuration import EXCLUDED, without_secrets
+from lc2_backup_dagster.model.application import CleanDocument
+
 _LIBRARY_FOLDER = "data/document_library/"
 _GENERATED = ("document_thumbnail", "document_preview", "adaptive")
 
@@ -47,9 +50,16 @@ class LiferayApplication:
     default_excludes: tuple[str, ...] = ("*/thumbnails/*", "*/previews/*", "*/.cache/*")
     # Every table of Liferay is either content or needed to start: nothing is left out unless a site says so.
     default_dump_excludes: tuple[str, ...] = ()
+    configuration_word: str = "configuration"
+    configuration_required: tuple[str, ...] = ()
+    configuration_excludes: tuple[str, ...] = EXCLUDED
     after_restore_notes: tuple[str, ...] = (
         "reindex required: the search index is not part of the backup; in Liferay open Control Panel > Search > "
         "Index Actions and reindex all",
         "thumbnails, previews and adaptive images are made again by Liferay when they are first asked for",
     )
     file_reference_sql: str = _FILE_REFERENCE_SQL
+
+    def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
+        """Leave out properties that hold secrets, by their names and by their form."""
+        return without_secrets(path, content)

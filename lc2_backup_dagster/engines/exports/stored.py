@@ -82,10 +82,19 @@ class StoredExport:
         """Yield what differs from an older export, from the two indexes alone."""
         yield from diff_exports(older.entries(), self.entries())
 
-    def document_changes_since(self, older: "StoredExport") -> Iterator[DocumentChanges]:
-        """Yield what differs from an older export, with the keys or lines that differ; reads what changed only."""
+    def document_changes_since(
+        self, older: "StoredExport", *, wanted: Callable[[str], bool] = lambda path: True
+    ) -> Iterator[DocumentChanges]:
+        """Yield what differs from an older export, with the keys or lines that differ; reads what changed only.
+
+        Args:
+            older: the other export.
+            wanted: says which paths are looked at.
+        """
         olds, news = (StoredParts(each.repository, each.manifest, TAR_STREAM) for each in (older, self))
         for change in self.changes_since(older):
+            if not wanted(change.path):
+                continue
             old = olds.document(change.old) if change.old is not None else None
             new = news.document(change.new) if change.new is not None else None
             yield document_changes(change.path, old, new)

@@ -7,44 +7,24 @@ from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry
 from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine, entry_lines
 from lc2_backup_dagster.engines.files.verify.proof_sets import known_hashes
 from lc2_backup_dagster.engines.files.verify.proofs import with_known_hashes
-from lc2_backup_dagster.model.errors import ConfigurationError, ObjectNotFound, RecoveryPointNotFound
+from lc2_backup_dagster.model.errors import ObjectNotFound
 from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.operations.browse.named_backup import named_backup
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.site import SiteRepository
 
-LATEST = "latest"
 """Stands for the newest files backup."""
 
 
 def files_backup(repository: SiteRepository, name: str) -> CommittedBackup:
-    """Return the files backup that a name means.
-
-    Args:
-        repository: the site's repository.
-        name: id of a recovery point or of a files backup, or ``latest``.
+    """Return the files backup that a name means: a recovery point, a files backup, or ``latest``.
 
     Raises:
         RecoveryPointNotFound: there is no such backup, or the files of that point have expired.
         ConfigurationError: it is a backup of something else.
     """
-    if name == LATEST:
-        backups = repository.backups(Component.FILES)
-        if not backups:
-            raise RecoveryPointNotFound(f"{repository.site} has no backup of its files", hint="make one first")
-        return backups[-1]
-    backup = repository.backup(name)
-    if backup.component is Component.RECOVERY_POINT:
-        for member_id in backup.summary["member_ids"]:
-            member = repository.backup(member_id)
-            if member.component is Component.FILES:
-                return member
-    if backup.component is not Component.FILES:
-        raise ConfigurationError(
-            f"backup {name} holds {backup.component}, which has no files",
-            hint="name a recovery point or a backup of files; lc2-backup list shows them",
-        )
-    return backup
+    return named_backup(repository, name, Component.FILES, what="files")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Bind database and files of one window into one recovery point that fits together (R-26).
+"""Bind database, files and configuration of one window into one recovery point that fits together (R-26).
 
 The dump's snapshot is the point's moment. Files that were listed after it hold every file that a row names, but for
 those deleted in between; the rows that name files were read in the dump's own snapshot, and are joined here with the
@@ -13,7 +13,7 @@ never make a false one.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -21,12 +21,13 @@ from lc2_backup_dagster.engines.files.matching import match_rows
 from lc2_backup_dagster.engines.postgres.dump.capture import REFERENCES_STREAM
 from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.clock import from_text
-from lc2_backup_dagster.model.errors import ComponentMissing, ManifestCorrupt, RowsDangling
+from lc2_backup_dagster.model.errors import BackupPartial, ManifestCorrupt, RowsDangling
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Moment, Window
 from lc2_backup_dagster.operations.capture.captured import Captured
 from lc2_backup_dagster.operations.capture.files import file_entries
 from lc2_backup_dagster.operations.capture.physical_point import physical_point
+from lc2_backup_dagster.operations.capture.point_members import PointMembers, choose_members
 from lc2_backup_dagster.operations.checks import files_match_rows
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.attempt import ManifestDraft
@@ -37,26 +38,39 @@ from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
 
 
-def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Initiator) -> Captured:
-    """Bind the newest fitting dump and files of a window and commit the recovery point.
+def bind_recovery_point(
+    context: SiteContext, *, window: Window, initiator: Initiator, allow_partial: bool = False
+) -> Captured:
+    """Bind the newest fitting backups of a window and commit the recovery point.
 
     A past window may be bound too: its members were captured inside it, nothing of today enters.
 
+    Args:
+        context: the site.
+        window: the day.
+        initiator: who asked.
+        allow_partial: bind what there is where a component failed; the point is then kept and labelled, and this ends
+            with ``BackupPartial`` all the same.
+
     Raises:
-        ComponentMissing: the window holds no dump, or no files that were listed after one, or are as of a later moment.
+        ComponentMissing: the window holds no dump, no files that were listed after one (or are as of a later moment),
+            or no export of the configuration.
         RowsDangling: more rows than the site allows name files that are missing; nothing was committed.
+        BackupPartial: the point was committed and can be restored in its parts; it is not complete.
         BackupError: everything the repository raises.
     """
     repository = context.open_repository(True)
-    dump, files = _members(context, repository, window)
-    dump_manifest = repository.manifest(dump.backup_id)
+    members = choose_members(context, repository, window, allow_partial=allow_partial)
+    dump_manifest = repository.manifest(members.dump.backup_id) if members.dump else None
     with repository.begin(
         Component.RECOVERY_POINT,
         window=window.key,
         initiator=initiator,
-        bases=[dump.backup_id, files.backup_id],
+        bases=[each.backup_id for each in members],
     ) as attempt:
-        match = _match(context, repository, dump_manifest, files)
+        match = None
+        if dump_manifest is not None and members.files is not None:
+            match = _match(context, repository, dump_manifest, members.files)
         outcome = files_match_rows(match, dangling_limit_share=context.limits.dangling_rows_share) if match else None
         if outcome and not outcome.passed:
             raise RowsDangling(
@@ -64,15 +78,12 @@ def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Init
                 hint="look at the sample; was the file source changed while the backup ran, or is it the wrong one?",
                 dangling_sample=match["dangling"][:10] if match else [],
             )
-        moment = dump_manifest.moment
         backup = attempt.commit(
             ManifestDraft(
                 kind=BackupKind.BINDING,
-                moment=Moment(
-                    from_text(moment.restorable_from), from_text(moment.restorable_until), moment.lsn, moment.timeline
-                ),
+                moment=_moment(repository, members),
                 window=window.key,
-                strategy=("binding", _reason(files)),
+                strategy=("binding", _reason(members)),
                 streams=(),
                 details={
                     "members": {
@@ -80,22 +91,57 @@ def bind_recovery_point(context: SiteContext, *, window: Window, initiator: Init
                             "backup_id": member.backup_id,
                             "manifest_sha256": member.manifest_sha256,
                         }
-                        for member in (dump, files)
+                        for member in members
                     },
-                    "physical": physical_point(repository, dump_manifest, context.database.wal),
+                    "missing": {str(component): why for component, why in members.missing.items()},
+                    "skipped": {str(Component.SEARCH_INDEX): _SEARCH_INDEX_SKIPPED},
+                    "physical": physical_point(repository, dump_manifest, context.database.wal)
+                    if dump_manifest
+                    else None,
                     "row_match": match,
                     "after_restore": list(context.application.after_restore_notes),
                 },
-                summary=_summary(dump, files, match),
+                summary=_summary(members, match),
             )
         )
-    return Captured.of(attempt, backup, window, earlier=())
+    return _require_complete(Captured.of(attempt, backup, window, earlier=()), members, what=str(context.site))
 
 
-def _reason(files: CommittedBackup) -> str:
-    if as_of := files.summary.get("as_of"):
-        return f"database dump and files of one window, files as of {as_of}, which is not before the dump's snapshot"
-    return "database dump and files of one window, files listed after the dump's snapshot"
+_SEARCH_INDEX_SKIPPED = "not captured; it is built anew after a restore"
+
+
+def _moment(repository: SiteRepository, members: PointMembers) -> Moment:
+    """Return the dump's snapshot; without a dump the moment of what there is."""
+    moment = repository.manifest(next(iter(members)).backup_id).moment
+    return Moment(from_text(moment.restorable_from), from_text(moment.restorable_until), moment.lsn, moment.timeline)
+
+
+def _reason(members: PointMembers) -> str:
+    if members.missing:
+        lacking = " and no ".join(members.missing.values())
+        return f"partial: what was captured of the window, which has no {lacking}"
+    beside = " and configuration" if members.configuration else ""
+    if members.files is None:
+        return f"database dump{beside} of one window"
+    if as_of := members.files.summary.get("as_of"):
+        return (
+            f"database dump, files{beside} of one window, files as of {as_of}, which is not before the dump's snapshot"
+        )
+    return f"database dump, files{beside} of one window, files listed after the dump's snapshot"
+
+
+def _require_complete(done: Captured, members: PointMembers, *, what: str) -> Captured:
+    if not members.partial:
+        return done
+    lacking = [f"no {why}" for why in members.missing.values()]
+    lacking += [
+        f"{each.component} {each.backup_id}, which is partial itself" for each in members if each.summary.get("partial")
+    ]
+    raise BackupPartial(
+        f"recovery point {done.backup.backup_id} of {what} is partial: it has {' and '.join(lacking)}",
+        hint="it is kept, and its parts can be restored; mend what failed, materialize that, and recovery_point again",
+        backup_id=done.backup.backup_id,
+    )
 
 
 def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
@@ -106,57 +152,6 @@ def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
         for point in repository.backups(Component.RECOVERY_POINT)
         if set(point.summary.get("member_ids", [])) <= kept
     ]
-
-
-def _members(
-    context: SiteContext, repository: SiteRepository, window: Window
-) -> tuple[CommittedBackup, CommittedBackup]:
-    """Choose the newest files of the window that fit a dump of it, complete ones first.
-
-    Where a dump lasted past the end of its window, the first files captured after it belong to it although they lie in
-    the next window.
-    """
-    dumps = [each for each in repository.backups(Component.DATABASE_DUMP) if each.window == window.key]
-    captures = repository.backups(Component.FILES)
-    inside = [each for each in captures if each.window == window.key]
-    for files in sorted(inside, key=lambda each: (bool(each.summary.get("partial")), -each.sequence)):
-        if (dump := _fitting_dump(repository, files, dumps)) is not None:
-            return dump, files
-    following = Window.around(window.end, length=window.length).key
-    listed = [each for each in captures if each.window == following and not each.summary.get("as_of")]
-    behind = [each for each in listed if dumps and _begun_after(each, dumps[-1])][:1]
-    for files in behind:
-        if (dump := _fitting_dump(repository, files, dumps)) is not None:
-            return dump, files
-    word = context.application.files_word
-    missing = "database_dump" if not dumps else f"{word} captured after the dump"
-    raise ComponentMissing(
-        f"window {window.key} of {context.site} has no {missing}",
-        hint="materialize database_dump and then " + word + " of this window",
-        window=window.key,
-    )
-
-
-def _fitting_dump(
-    repository: SiteRepository, files: CommittedBackup, dumps: Sequence[CommittedBackup]
-) -> CommittedBackup | None:
-    """Return the newest of the window's dumps whose rows' files a files backup holds, or None."""
-    as_of = files.summary.get("as_of")
-    if as_of is None:
-        # A dump that was rebuilt is of a day that had ended when it was made: no files listed after it are of that day.
-        return next(
-            (each for each in reversed(dumps) if _begun_after(files, each) and not _rebuilt(repository, each)), None
-        )
-    fitting = [each for each in dumps if each.window == files.window and each.summary["restorable_until"] <= as_of]
-    return max(fitting, key=lambda each: (each.summary["restorable_until"], each.sequence), default=None)
-
-
-def _begun_after(files: CommittedBackup, dump: CommittedBackup) -> bool:
-    return dump.sequence < files.summary["begun_sequence"]
-
-
-def _rebuilt(repository: SiteRepository, dump: CommittedBackup) -> bool:
-    return repository.manifest(dump.backup_id).details.get("rebuilt_from") is not None
 
 
 def _match(
@@ -185,17 +180,20 @@ def _references(reader: StreamReader) -> Iterator[FileReference]:
         raise ManifestCorrupt(f"{REFERENCES_STREAM} of a dump ends in the middle of a line")
 
 
-def _summary(dump: CommittedBackup, files: CommittedBackup, match: dict[str, Any] | None) -> dict[str, Any]:
-    members = (dump, files)
+def _summary(members: PointMembers, match: dict[str, Any] | None) -> dict[str, Any]:
+    streams = [each for each in members if each.component is not Component.FILES]
+    files = members.files.summary if members.files else {}
     summary: dict[str, Any] = {
         "member_ids": [member.backup_id for member in members],
-        "partial": bool(files.summary.get("partial")),
+        "partial": members.partial,
+        "missing": [str(component) for component in members.missing],
         # Its own manifest has no streams: what a point weighs is what its members hold, and what they added.
-        "logical_bytes": dump.summary["plain_bytes"] + files.summary.get("logical_bytes", 0),
-        "copied_stored_bytes": files.summary.get("copied_stored_bytes", 0)
+        "logical_bytes": sum(each.summary["plain_bytes"] for each in streams) + files.get("logical_bytes", 0),
+        "copied_stored_bytes": files.get("copied_stored_bytes", 0)
         + sum(member.summary["stored_bytes"] for member in members),
-        "objects": files.summary.get("objects", 0),
-        "tables": dump.summary.get("tables"),
+        "objects": files.get("objects", 0),
+        "tables": members.dump.summary.get("tables") if members.dump else None,
+        "documents": members.configuration.summary.get("documents") if members.configuration else None,
     }
     if match:
         summary |= {"rows": match["rows"], "dangling": match["dangling_count"], "orphans": match["orphan_count"]}

@@ -24,6 +24,11 @@ def physical_target(
     if backup.component is not Component.RECOVERY_POINT:
         return point, wanted or RecoveryTarget("immediate")
     physical = repository.manifest(point).details["physical"]
+    if physical is None:
+        raise TargetUnreachable(
+            f"recovery point {point} is partial and has no moment of the database",
+            hint="restore its parts, or name a base backup of component database",
+        )
     if wanted is not None:
         # Nothing tells which backup lies before a name or a transaction; the point's own base does.
         return (physical["base"] if wanted.kind in ("name", "xid", "immediate") else None), wanted

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lc2_backup_dagster.model.errors import ComponentMissing, RowsDangling
+from lc2_backup_dagster.model.errors import BackupPartial, ComponentMissing, RowsDangling
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Moment, Window, WindowLength
 from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point, restorable_points
@@ -123,9 +123,11 @@ def test_an_earlier_pair_is_bound_where_the_newest_dump_has_no_files_yet(site):
     repository = context.open_repository(True)
     pair = [member(repository, Component.DATABASE_DUMP, 1), member(repository, Component.FILES, 2, partial=True)]
     member(repository, Component.DATABASE_DUMP, 3)
-    point = bind(context, PAST)
-    assert point.backup.summary["member_ids"] == pair
-    assert point.backup.summary["partial"] is True
+    with pytest.raises(BackupPartial, match="files .* which is partial itself") as refused:
+        bind(context, PAST)
+    kept = repository.backup(str(refused.value.attributes["backup_id"]))
+    assert kept.summary["member_ids"] == pair
+    assert kept.summary["partial"] is True
 
 
 def test_a_point_whose_member_has_expired_is_no_longer_offered(backed_up, tmp_path):

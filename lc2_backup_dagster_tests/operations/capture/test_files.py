@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_read_makes_the_backup_partial_and_is_named(site):
     store.refused = SEALED_ALONE
     context = site.context
     with pytest.raises(BackupPartial, match=rf"1 files .* could not be read: {SEALED_ALONE}") as refusal:
-        capture(replace(context, files=replace(context.files, store=store)))
+        capture(replace(context, library=replace(context.files, store=store)))
     repository = site.repository
     backup = repository.backup(str(refusal.value.attributes["backup_id"]))
     manifest = repository.manifest(backup.backup_id)

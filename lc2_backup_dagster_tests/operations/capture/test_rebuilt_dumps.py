@@ -99,7 +99,7 @@ def test_a_rebuilt_day_is_bound_with_the_files_of_its_end(wal_liferay: ChainSite
     library = DirectoryStore(wal_liferay.site.library)
     fill(source, {found.key: library.get(found.key) for found in library.list()})
     context = wal_liferay.site.context
-    context = replace(context, files=replace(context.files, store=source, protection_of=lambda key: "client"))
+    context = replace(context, library=replace(context.files, store=source, protection_of=lambda key: "client"))
     asked = {"window": day, "initiator": TESTER}
     seen = capture_site_files(context, asked_at=until, **asked)
 

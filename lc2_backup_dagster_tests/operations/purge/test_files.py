@@ -54,12 +54,15 @@ def test_contents_of_every_kind_go(past):
     assert {type(each.location) for each in past.entries(first)} == {Bundled, Copied, Parts}
     assert any(key.endswith("/000002") for key in past.contents()), "a file in several parts"
     past.expire(first)
+    # The manifest, its stream and the journal, which a slow machine writes in more pieces.
+    own = sum(1 for _ in past.store.list(layout.backup_prefix(SITE, Component.FILES, first)))
 
     (outcome,) = past.purge(first)
 
     assert past.contents() == set()
     assert outcome.contents == 5
-    assert outcome.objects == 5 + 2 + 3  # two further parts; the manifest, its stream and the journal
+    assert outcome.objects == 5 + 2 + own  # two further parts
+    assert own >= 3
 
 
 def test_a_bundle_stays_as_long_as_one_of_its_members_is_named(past):

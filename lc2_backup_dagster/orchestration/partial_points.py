@@ -1,0 +1,95 @@
+"""The sensor that finishes a day whose run failed in one component: what can be captured still is, and is bound.
+
+A run ends at its first failed asset, and what stands on it is skipped. Without this, a hook that fails would cost the
+day's recovery point, and a dump that fails the day's files. So a failed run is followed by one run of what it skipped,
+without what failed, and with a recovery point that may be partial. Such a point is kept and labelled, its window stays
+red, and whoever mends the cause materializes the rest.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.orchestration.asset_traits import SiteAssets
+from lc2_backup_dagster.orchestration.capture_assets import ALLOW_PARTIAL
+from lc2_backup_dagster.orchestration.keys import DAILY, job_name
+from lc2_backup_dagster.orchestration.schedules import AssetJob
+
+FOLLOWS = "lc2/completes_run"
+"""Tag of a run that captures what another one skipped; its value is that run's id."""
+_PARTITION = "dagster/partition"
+_WILL_RETRY = "dagster/will_retry"
+
+
+def partial_points_sensor(sites: Sequence[SiteAssets], jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
+    """Return the one sensor that watches the daily runs of all sites, however they were launched.
+
+    Args:
+        sites: all of them.
+        jobs: their daily jobs, which carry out what was skipped.
+    """
+    points = {site.key(Component.RECOVERY_POINT): site for site in sites}
+
+    @dg.run_failure_sensor(
+        name="partial_points",
+        description="Captures and binds what a failed daily run skipped, so that one failed component does not cost "
+        "the others their recovery point.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+        request_jobs=jobs,
+    )
+    def follow(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+        run = context.dagster_run
+        site = next((points[key] for key in run.asset_selection or () if key in points), None)
+        if site is None or _PARTITION not in run.tags:
+            return dg.SkipReason("no daily run of a site")
+        if run.tags.get(_WILL_RETRY) == "true":
+            return dg.SkipReason(f"run {run.run_id} is tried again")
+        left = skipped(context.instance, run, site)
+        if not left:
+            return dg.SkipReason(f"run {run.run_id} skipped nothing that can go on without what failed")
+        return dg.RunRequest(
+            run_key=f"{FOLLOWS}:{run.run_id}",
+            job_name=job_name(site.definition.site_id, DAILY),
+            partition_key=run.tags[_PARTITION],
+            asset_selection=[site.key(each) for each in left],
+            tags={FOLLOWS: run.run_id},
+            run_config=partial_point_config(site),
+        )
+
+    return follow
+
+
+def partial_point_config(site: SiteAssets) -> dict[str, object]:
+    """Return the run config that lets a site's recovery point be partial."""
+    step = "__".join(site.key(Component.RECOVERY_POINT).path)
+    return {"ops": {step: {"config": {ALLOW_PARTIAL: True}}}}
+
+
+def skipped(instance: dg.DagsterInstance, run: dg.DagsterRun, site: SiteAssets) -> tuple[Component, ...]:
+    """Return what a failed run was for and neither captured nor failed at, upstream first.
+
+    Nothing is left when the recovery point itself was tried: what it refuses, it refuses again.
+    """
+    meant = run.asset_selection or frozenset()
+    done = set(_keys(instance, run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION))
+    failed = set(_keys(instance, run.run_id, dg.DagsterEventType.ASSET_FAILED_TO_MATERIALIZE))
+    tried = {site.key(each) for each in site.components if _was_tried(instance, run, site.key(each))}
+    left = [each for each in site.components if site.key(each) in meant and site.key(each) not in done | failed | tried]
+    return tuple(left) if Component.RECOVERY_POINT in left and len(left) < len(meant) else ()
+
+
+def _keys(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.AssetKey]:
+    for record in instance.get_records_for_run(run_id, of_type=kind).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and event.asset_key is not None:
+            yield event.asset_key
+
+
+def _was_tried(instance: dg.DagsterInstance, run: dg.DagsterRun, key: dg.AssetKey) -> bool:
+    step = "__".join(key.path)
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    names = [record.event_log_entry.step_key or "" for record in failures]
+    # A sharded capture has steps below its own name.
+    return any(name == step or name.startswith((f"{step}.", f"{step}__")) for name in names)
