@@ -10,13 +10,14 @@ from types import MappingProxyType
 
 from lc2_backup_dagster.applications.bloomreach.application import BloomreachApplication
 from lc2_backup_dagster.applications.bloomreach.config import BloomreachApi, open_bloomreach
+from lc2_backup_dagster.applications.drupal.application import DrupalApplication
 from lc2_backup_dagster.applications.liferay.application import LiferayApplication
 from lc2_backup_dagster.engines.exports.ports import ExportSource
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
 
-_ALL: tuple[Application, ...] = (BloomreachApplication(), LiferayApplication())
+_ALL: tuple[Application, ...] = (BloomreachApplication(), DrupalApplication(), LiferayApplication())
 
 ConfigurationApi = BloomreachApi
 """Settings of an API that an application's configuration comes from, told apart by ``kind``; others join with ``|``."""

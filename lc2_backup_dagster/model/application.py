@@ -57,6 +57,11 @@ class Application(Protocol):
         ...
 
     @property
+    def default_includes(self) -> Sequence[str]:
+        """Globs of what is backed up unless the site file's ``files.include`` says otherwise; empty means all."""
+        ...
+
+    @property
     def generated_globs(self) -> Sequence[str]:
         """Globs of exactly the files that the application makes again by itself (``excludeGeneratedFiles``)."""
         ...
@@ -64,6 +69,11 @@ class Application(Protocol):
     @property
     def default_excludes(self) -> Sequence[str]:
         """Globs left out unless the site file's ``files.exclude`` says otherwise."""
+        ...
+
+    @property
+    def forbidden_globs(self) -> Sequence[str]:
+        """Globs of files that are never backed up, whatever a site file says: they hold a deployment's secrets."""
         ...
 
     @property

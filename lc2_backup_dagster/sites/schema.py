@@ -132,10 +132,14 @@ class Files(Strict):
     exclude: tuple[Glob, ...] | None = Field(
         default=None,
         description="Globs of files to leave out. Given, the list replaces the application's own (Liferay: "
-        "`*/thumbnails/*`, `*/previews/*`, `*/.cache/*`); `[]` leaves nothing out.",
+        "`*/thumbnails/*`, `*/previews/*`, `*/.cache/*`; Drupal: `sites/default/files/tmp/*`); `[]` leaves nothing "
+        "out.",
     )
-    include: tuple[Glob, ...] = Field(
-        default=(), description="Globs of files to back up; empty means all. Excludes win over includes."
+    include: tuple[Glob, ...] | None = Field(
+        default=None,
+        description="Globs of files to back up. Given, the list replaces the application's own (Drupal: "
+        "`sites/default/files/*`, `sites/default/private/*`; others: all); `[]` means all. Excludes win over includes. "
+        "Drupal's `settings.php` and `settings.*.php` are never backed up.",
     )
     max_concurrency: Annotated[Positive, Field(le=64)] = Field(default=8, description="Files transferred at once.")
     max_bytes_per_second: Annotated[Positive, Field(ge=64 * 1024)] | None = Field(
@@ -188,7 +192,7 @@ class Database(Strict):
     dump_exclude_table_data: tuple[Text, ...] | None = Field(
         default=None,
         description="Tables (patterns of `pg_dump --exclude-table-data`) whose rows dumps leave out. Given, the list "
-        "replaces the application's own (Liferay: none).",
+        "replaces the application's own (Drupal: `cache_*`, `sessions`, `watchdog`; others: none).",
     )
     file_reference_sql: Query | None = Field(
         default=None,

@@ -28,7 +28,9 @@ def file_selection(files: Files, application: Application) -> FileSelection:
     excludes = list(application.default_excludes if files.exclude is None else files.exclude)
     if files.exclude_generated_files:
         excludes += application.generated_globs
-    return FileSelection(includes=files.include, excludes=excludes)
+    excludes += application.forbidden_globs
+    includes = application.default_includes if files.include is None else files.include
+    return FileSelection(includes=includes, excludes=excludes)
 
 
 def files_settings(files: Files, application: Application) -> str:
@@ -38,7 +40,12 @@ def files_settings(files: Files, application: Application) -> str:
     """
     decides = {
         "files": files.model_dump(mode="json", exclude={"max_concurrency", "max_bytes_per_second", "shards"}),
-        "application": [list(application.default_excludes), list(application.generated_globs)],
+        "application": [
+            list(application.default_excludes),
+            list(application.generated_globs),
+            list(application.default_includes),
+            list(application.forbidden_globs),
+        ],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 

@@ -10,6 +10,9 @@ from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.engines.postgres.servers.server import Server
+from lc2_backup_dagster_tests.demo.fixtures_drupal import copy_drupal, drupal_template
+
+__all__ = ["copy_drupal", "drupal_template"]
 
 SCALE = LiferayScale(size_bytes=0, documents=60, large_file_bytes=300_000, incompressible_bytes=300_000)
 TEMPLATE = "liferay_template"

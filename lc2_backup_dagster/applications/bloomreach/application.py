@@ -17,9 +17,11 @@ class BloomreachApplication:
     kind: str = "bloomreach"
     title: str = "Bloomreach"
     files_word: str = "media"
+    default_includes: tuple[str, ...] = ()
     generated_globs: tuple[str, ...] = ()
     # Every key is an original, also Jackrabbit's META/: its data store does not open without them.
     default_excludes: tuple[str, ...] = ()
+    forbidden_globs: tuple[str, ...] = ()
     # Jackrabbit needs its journal beside its nodes, and has no table that could be made again.
     default_dump_excludes: tuple[str, ...] = ()
     configuration_word: str = "content_model"

@@ -46,8 +46,10 @@ class LiferayApplication:
     kind: str = "liferay"
     title: str = "Liferay DXP"
     files_word: str = "document_library"
+    default_includes: tuple[str, ...] = ()
     generated_globs: tuple[str, ...] = _GENERATED_GLOBS
     default_excludes: tuple[str, ...] = ("*/thumbnails/*", "*/previews/*", "*/.cache/*")
+    forbidden_globs: tuple[str, ...] = ()
     # Every table of Liferay is either content or needed to start: nothing is left out unless a site says so.
     default_dump_excludes: tuple[str, ...] = ()
     configuration_word: str = "configuration"

@@ -1,0 +1,1 @@
+"""Acquia Drupal: a PostgreSQL database, public and private files, configuration that ``drush`` exports."""
