@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from random import Random
+from types import FrameType
 
 from lc2_backup_dagster.clouds.aws.client import S3Access, S3Connection
 from lc2_backup_dagster.clouds.aws.store import S3Store
@@ -31,8 +32,12 @@ def main(names: list[str], environment: Mapping[str, str]) -> None:
         BackupError: a server is away.
     """
     stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     access = S3Access(
         endpoint=environment["LC2_DEMO_S3_ENDPOINT"],
         access_key=environment["LC2_DEMO_S3_ACCESS_KEY_ID"],
