@@ -55,6 +55,11 @@ from lc2_backup_dagster.operations.restore.request import RestoreRequest, Restor
     type=click.Path(path_type=Path),
     help="Data directory for a base backup; for files a directory instead of a bucket.",
 )
+@click.option(
+    "--configuration-directory",
+    type=click.Path(path_type=Path),
+    help="New directory for the documents of the configuration. [default: below restore.configuration.directory]",
+)
 @click.option("--to-time", metavar="TIME", help="Recover to this time; it needs a zone: 2026-11-23T14:05:00Z.")
 @click.option("--to-lsn", metavar="LSN", help="Recover to this WAL position.")
 @click.option("--to-name", metavar="NAME", help="Recover to this restore point.")
@@ -90,6 +95,7 @@ def restore(
     delete_extra: bool,
     confirm: str | None,
     target_directory: Path | None,
+    configuration_directory: Path | None,
     to_time: str | None,
     to_lsn: str | None,
     to_name: str | None,
@@ -143,6 +149,7 @@ def restore(
         files_bucket=target_bucket,
         files_prefix=target_prefix,
         files_directory=target_directory.absolute() if target_directory else None,
+        configuration_directory=configuration_directory.absolute() if configuration_directory else None,
         globs=globs,
         below=below,
         keys=keys,

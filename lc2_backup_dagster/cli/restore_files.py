@@ -73,6 +73,10 @@ def _print(session: Session, restored: Restored, *, confirm: bool) -> None:
         size = size_text(plan.files.plain_bytes)
         files = number_of(plan.files.objects, "file")
         out.print(f"  {files}, {size}, to {plan.files.target}", markup=False)
+    if plan.configuration and plan.configuration.target:
+        documents = number_of(plan.configuration.documents, "document")
+        size = size_text(plan.configuration.plain_bytes)
+        out.print(f"  {documents}, {size}, to {plan.configuration.target}", markup=False)
     for blocker in plan.blockers:
         out.print(f"  blocker: {blocker}", markup=False)
     if restored.dry_run:
@@ -87,6 +91,9 @@ def _print(session: Session, restored: Restored, *, confirm: bool) -> None:
     if restored.files:
         out.print(_files_sentence(restored.files), markup=False)
         _print_doubts(session, restored.files)
+    if restored.configuration:
+        told = restored.configuration
+        out.print(f"configuration: {number_of(told.documents, 'document')} in {told.directory}", markup=False)
     out.print(f"done in {restored.seconds:.1f} s")
     for note in plan.notes:
         out.print(f"  now: {note}", markup=False)

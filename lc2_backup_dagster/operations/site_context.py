@@ -141,12 +141,14 @@ class RestoreAccess:
         open_files_target: from a bucket (or directory) and a prefix, or None for the site's defaults, to a store.
         files_bucket: the default bucket (or directory), for plans and messages; None where the site names none.
         open_folder: from an absolute path on this machine, and whether to make it, to a store.
+        configuration_directory: where restored configurations get a folder each, or None where the site names none.
     """
 
     server: Server
     open_files_target: Callable[[str | None, str], ObjectStore]
     files_bucket: str | None
     open_folder: Callable[[Path, bool], ObjectStore]
+    configuration_directory: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ without what failed, and with a recovery point that may be partial. Such a point
 red, and whoever mends the cause materializes the rest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import dagster as dg
 
@@ -41,12 +41,16 @@ def partial_points_sensor(sites: Sequence[SiteAssets], jobs: Sequence[AssetJob])
     )
     def follow(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
         run = context.dagster_run
-        site = next((points[key] for key in run.asset_selection or () if key in points), None)
-        if site is None or _PARTITION not in run.tags:
+        if _PARTITION not in run.tags:
+            return dg.SkipReason("no run for a window")
+        # A scheduled run names no selection: what it is for was written down when it was made.
+        meant = set(_keys(context.instance, run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED))
+        site = next((points[key] for key in meant if key in points), None)
+        if site is None:
             return dg.SkipReason("no daily run of a site")
         if run.tags.get(_WILL_RETRY) == "true":
             return dg.SkipReason(f"run {run.run_id} is tried again")
-        left = skipped(context.instance, run, site)
+        left = skipped(context.instance, run.run_id, site, meant)
         if not left:
             return dg.SkipReason(f"run {run.run_id} skipped nothing that can go on without what failed")
         return dg.RunRequest(
@@ -67,16 +71,22 @@ def partial_point_config(site: SiteAssets) -> dict[str, object]:
     return {"ops": {step: {"config": {ALLOW_PARTIAL: True}}}}
 
 
-def skipped(instance: dg.DagsterInstance, run: dg.DagsterRun, site: SiteAssets) -> tuple[Component, ...]:
+def skipped(
+    instance: dg.DagsterInstance, run_id: str, site: SiteAssets, meant: Collection[dg.AssetKey]
+) -> tuple[Component, ...]:
     """Return what a failed run was for and neither captured nor failed at, upstream first.
 
     Nothing is left when the recovery point itself was tried: what it refuses, it refuses again.
+
+    Args:
+        instance: which has the run's events.
+        run_id: of the run that failed.
+        site: whose run it was.
+        meant: the assets that it was for.
     """
-    meant = run.asset_selection or frozenset()
-    done = set(_keys(instance, run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION))
-    failed = set(_keys(instance, run.run_id, dg.DagsterEventType.ASSET_FAILED_TO_MATERIALIZE))
-    tried = {site.key(each) for each in site.components if _was_tried(instance, run, site.key(each))}
-    left = [each for each in site.components if site.key(each) in meant and site.key(each) not in done | failed | tried]
+    done = set(_keys(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION))
+    tried = {site.key(each) for each in site.components if _was_tried(instance, run_id, site.key(each))}
+    left = [each for each in site.components if site.key(each) in meant and site.key(each) not in done | tried]
     return tuple(left) if Component.RECOVERY_POINT in left and len(left) < len(meant) else ()
 
 
@@ -87,9 +97,9 @@ def _keys(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) 
             yield event.asset_key
 
 
-def _was_tried(instance: dg.DagsterInstance, run: dg.DagsterRun, key: dg.AssetKey) -> bool:
+def _was_tried(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> bool:
     step = "__".join(key.path)
-    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
     names = [record.event_log_entry.step_key or "" for record in failures]
     # A sharded capture has steps below its own name.
     return any(name == step or name.startswith((f"{step}.", f"{step}__")) for name in names)

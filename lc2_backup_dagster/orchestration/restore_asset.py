@@ -93,6 +93,7 @@ def restore_request(point: str, config: RestoreConfig) -> RestoreRequest:
         files_bucket=config.target_bucket,
         files_prefix=config.target_prefix,
         files_directory=directory,
+        configuration_directory=Path(config.configuration_directory) if config.configuration_directory else None,
         globs=tuple(config.files),
         below=config.files_below,
         keys=tuple(config.file_keys),
@@ -134,6 +135,9 @@ def plan_text(plan: RestorePlan) -> str:
                 f"- of them {told.written} files, {readable_bytes(told.written_bytes)}, would be written, and "
                 f"{told.kept} that are there would stay"
             )
+    if told := plan.configuration:
+        where = f"to {told.target}" if told.target else "left out, no directory is named"
+        lines.append(f"- {told.documents} documents of the configuration, {readable_bytes(told.plain_bytes)}, {where}")
     lines += [f"- **blocker**: {blocker}" for blocker in plan.blockers] or ["- no blockers"]
     lines += [f"- afterwards: {note}" for note in plan.notes]
     return "\n".join(lines)
@@ -157,4 +161,7 @@ def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
         shown["files_kept"] = dg.MetadataValue.int(restored.files.kept)
         if told := remarks(restored.files):
             shown["not_as_in_the_backup"] = dg.MetadataValue.md("\n".join(f"- {remark}" for remark in told))
+    if restored.configuration:
+        shown["configuration_directory"] = dg.MetadataValue.path(str(restored.configuration.directory))
+        shown["documents"] = dg.MetadataValue.int(restored.configuration.documents)
     return shown

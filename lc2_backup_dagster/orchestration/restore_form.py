@@ -12,6 +12,7 @@ class Scope(StrEnum):
     FULL = "full"
     DATABASE = "database"
     FILES = "files"
+    CONFIGURATION = "configuration"
     SERVER = "server"
 
 
@@ -39,8 +40,8 @@ class RestoreConfig(dg.Config):
 
     scope: Scope = Field(
         default=Scope.FULL,
-        description="What to restore: `full`, `database` or `files` from the point's dump and files; `server`: the "
-        "whole database server from base backup and archived WAL, into `target_directory`.",
+        description="What to restore: `full`, `database`, `files` or `configuration` from the point's dump, files and "
+        "export; `server`: the whole database server from base backup and archived WAL, into `target_directory`.",
     )
     target_database: str | None = Field(
         default=None,
@@ -81,6 +82,12 @@ class RestoreConfig(dg.Config):
         description="Scopes `server` and `files`: a new or empty directory on the machine that runs the restore (for "
         "files instead of a bucket). A server's directory that holds something is refused; a delta restore is for the "
         "command line, on purpose.",
+    )
+    configuration_directory: str | None = Field(
+        default=None,
+        description="A new directory for the documents of the configuration, on the machine that runs the restore. "
+        "Default: below `restore.configuration.directory` of the site file; without that a full restore leaves the "
+        "configuration out.",
     )
     tablespaces: dict[str, str] = Field(
         default_factory=dict,

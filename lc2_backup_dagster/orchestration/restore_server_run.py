@@ -106,6 +106,7 @@ def _directory(config: RestoreConfig) -> Path:
         "target_database": config.target_database,
         "target_bucket": config.target_bucket,
         "target_prefix": config.target_prefix,
+        "configuration_directory": config.configuration_directory,
         "files": config.files,
         "file_keys": config.file_keys,
         "files_below": config.files_below,

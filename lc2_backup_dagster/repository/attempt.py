@@ -210,6 +210,11 @@ class Attempt:
                 writer.write(data)
         return writer.stream
 
+    @property
+    def clock(self) -> Clock:
+        """The clock that stamps its records: what is captured by the service's own time is stamped by it too."""
+        return self._context.clock
+
     def stream_writer(self, name: str, *, on_part: Callable[[Part], None] | None = None) -> StreamWriter:
         """Return a writer for a producer that pushes."""
         return StreamWriter(

@@ -309,6 +309,9 @@ def _restore(definition: SiteDefinition, environment: Mapping[str, str]) -> Rest
         open_files_target=open_files_target,
         files_bucket=bucket_of(default) if default else None,
         open_folder=lambda path, create: open_folder(path, create=create),
+        configuration_directory=definition.restore.configuration.directory
+        if definition.restore.configuration
+        else None,
     )
 
 

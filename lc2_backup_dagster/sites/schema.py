@@ -251,6 +251,15 @@ class RestoreFiles(Strict):
     store: StoreConfig = Field(description="The object store that restored files are written to.")
 
 
+class RestoreConfiguration(Strict):
+    """Where restored configurations go by default."""
+
+    directory: AbsolutePath = Field(
+        description="Folder on the machine that runs the restore; each restore makes a new one in it, named after the "
+        "backup."
+    )
+
+
 class Restore(Strict):
     """Where restores go unless a launch says otherwise. Always to new names; nothing is overwritten by default."""
 
@@ -259,6 +268,11 @@ class Restore(Strict):
     )
     files: RestoreFiles | None = Field(
         default=None, description="Where restored files go; a launch must name a bucket when this is absent."
+    )
+    configuration: RestoreConfiguration | None = Field(
+        default=None,
+        description="Where restored configurations go; when this is absent and a launch names no directory, a full "
+        "restore leaves the configuration out and says so.",
     )
 
 

@@ -83,6 +83,7 @@ def _export(
             source,
             write=lambda name: attempt.stream_writer(name, on_part=frame.first_byte.stored),
             scratch=waiting,
+            clock=attempt.clock,
             required=access.required,
             progress=progress,
         )

@@ -10,6 +10,7 @@ from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
 from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TransientError
 from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.operations.restore.configuration import notes_of, plan_configuration
 from lc2_backup_dagster.operations.restore.plan_files import plan_files
 from lc2_backup_dagster.operations.restore.request import (
     DatabasePlan,
@@ -31,6 +32,7 @@ class Members:
     point: CommittedBackup
     dump: CommittedBackup | None
     files: CommittedBackup | None
+    configuration: CommittedBackup | None
 
 
 def members_of(repository: SiteRepository, request: RestoreRequest) -> Members:
@@ -53,12 +55,14 @@ def members_of(repository: SiteRepository, request: RestoreRequest) -> Members:
         )
     wants_database = request.scope in (RestoreScope.FULL, RestoreScope.DATABASE)
     wants_files = request.scope in (RestoreScope.FULL, RestoreScope.FILES)
+    wants_configuration = request.scope in (RestoreScope.FULL, RestoreScope.CONFIGURATION)
     members = Members(
         point=point,
         dump=found.get(Component.DATABASE_DUMP) if wants_database else None,
         files=found.get(Component.FILES) if wants_files else None,
+        configuration=found.get(Component.CONFIGURATION) if wants_configuration else None,
     )
-    if members.dump is None and members.files is None:
+    if members.dump is None and members.files is None and members.configuration is None:
         raise ConfigurationError(
             f"backup {point.backup_id} holds {point.component}, which has no {request.scope}",
             hint="choose another scope, or a recovery point",
@@ -82,16 +86,36 @@ def plan_restore(context: SiteContext, request: RestoreRequest, *, now: datetime
     repository = context.open_repository(False)
     members = members_of(repository, request)
     blockers: list[BackupError] = []
+    _refuse_half_a_point(members.point, request, blockers)
+    configuration = None
+    if members.configuration:
+        configuration = plan_configuration(context, repository, request, members.configuration, blockers)
     return RestorePlan(
         site=str(context.site),
         point=members.point.backup_id,
         moment=members.point.summary["restorable_until"],
         database=_database(context, repository, request, members.dump, now, blockers) if members.dump else None,
         files=plan_files(context, repository, request, members.files, blockers) if members.files else None,
+        configuration=configuration,
         blockers=tuple(str(each) for each in blockers),
         only_outages=bool(blockers) and all(isinstance(each, TransientError) for each in blockers),
-        notes=tuple(context.application.after_restore_notes) if members.dump else (),
+        notes=(
+            *(context.application.after_restore_notes if members.dump else ()),
+            *notes_of(configuration, request.scope),
+        ),
     )
+
+
+def _refuse_half_a_point(point: CommittedBackup, request: RestoreRequest, blockers: list[BackupError]) -> None:
+    """Refuse a full restore of a point that lacks a component: nobody must take it for the whole."""
+    missing = point.summary.get("missing") or ()
+    if point.component is Component.RECOVERY_POINT and missing and request.scope is RestoreScope.FULL:
+        blockers.append(
+            ConfigurationError(
+                f"recovery point {point.backup_id} is partial: it has no {' and no '.join(missing)}",
+                hint="restore its parts, each with its scope, or choose another point",
+            )
+        )
 
 
 def _database(

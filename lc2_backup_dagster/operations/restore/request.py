@@ -15,6 +15,7 @@ class RestoreScope(StrEnum):
     FULL = "full"
     DATABASE = "database"
     FILES = "files"
+    CONFIGURATION = "configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,11 @@ class RestoreRequest:
         files_bucket: bucket (or directory) for the files; the site's default when None.
         files_prefix: prefix below it; when None ``<backup id>/``, and nothing below a ``files_directory``.
         files_directory: directory on this machine for the files, instead of a bucket; made when it is missing.
-        globs: only files that match one of these; all when empty.
-        below: only files whose key begins with this text.
-        keys: only these files; all when empty.
+        configuration_directory: new directory on this machine for the documents of the configuration; below the site's
+            default when None.
+        globs: only files that match one of these; all when empty. Documents, where the scope is ``configuration``.
+        below: only files (or documents) whose key begins with this text.
+        keys: only these files (or documents); all when empty.
         conflict: what happens to files that are there already.
         checksum: under ``overwrite`` read what is there and compare SHA-256s, whatever etags and times say.
         delete_extra: delete what the target has and the backup has not.
@@ -45,6 +48,7 @@ class RestoreRequest:
     files_bucket: str | None = None
     files_prefix: str | None = None
     files_directory: Path | None = None
+    configuration_directory: Path | None = None
     globs: tuple[str, ...] = ()
     below: str = ""
     keys: tuple[str, ...] = ()
@@ -136,6 +140,25 @@ class FilesPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationPlan:
+    """How the configuration will be restored.
+
+    Attributes:
+        backup_id: the export.
+        target: the new directory, or None where none is named: then it is left out.
+        documents: how many are meant.
+        plain_bytes: their size.
+        secrets_left_out: how many secrets the export does not hold.
+    """
+
+    backup_id: str
+    target: str | None
+    documents: int
+    plain_bytes: int
+    secrets_left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class RestorePlan:
     """Everything a restore would do.
 
@@ -145,6 +168,7 @@ class RestorePlan:
         moment: the moment the restored data will be of, RFC 3339 UTC.
         database: or None when no database is restored.
         files: or None when no files are restored.
+        configuration: or None when no configuration is restored.
         blockers: everything that would make it fail, each with its remedy; empty when it can run.
         only_outages: whether every blocker passes by itself: a server or store that is away.
         notes: what a person has to do afterwards.
@@ -155,6 +179,7 @@ class RestorePlan:
     moment: str
     database: DatabasePlan | None
     files: FilesPlan | None
+    configuration: ConfigurationPlan | None
     blockers: Sequence[str]
     only_outages: bool
     notes: Sequence[str]
@@ -162,4 +187,4 @@ class RestorePlan:
     @property
     def plain_bytes(self) -> int:
         """Bytes that will be written to the targets."""
-        return sum(each.plain_bytes for each in (self.database, self.files) if each)
+        return sum(each.plain_bytes for each in (self.database, self.files, self.configuration) if each)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lc2_backup_dagster.engines.exports.unpack import UnpackedExport
 from lc2_backup_dagster.engines.files.restore.writing import FilesRestore
 from lc2_backup_dagster.engines.postgres.dump.capture import dump_stream_name
 from lc2_backup_dagster.engines.postgres.dump.database_properties import DatabaseProperties
@@ -14,6 +15,7 @@ from lc2_backup_dagster.engines.postgres.dump.restore import DumpOptions, Restor
 from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
 from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.errors import TargetNotEmpty, TransientError
+from lc2_backup_dagster.operations.restore.configuration import restore_configuration
 from lc2_backup_dagster.operations.restore.files_target import open_target
 from lc2_backup_dagster.operations.restore.library import restore_library
 from lc2_backup_dagster.operations.restore.plan_restore import major_of, plan_restore
@@ -58,6 +60,7 @@ class Restored:
         plan: the plan that ran; nothing ran when the request was a dry run.
         database: facts of the restored database, or None.
         files: facts of the restored files, or None.
+        configuration: facts of the restored configuration, or None.
         seconds: from request to end.
         dry_run: whether nothing was changed.
     """
@@ -65,6 +68,7 @@ class Restored:
     plan: RestorePlan
     database: RestoredDump | None
     files: FilesRestore | None
+    configuration: UnpackedExport | None
     seconds: float
     dry_run: bool
 
@@ -91,7 +95,7 @@ def restore(
     began = time.monotonic()
     plan = plan_restore(context, request, now=now)
     if request.dry_run:
-        return Restored(plan, None, None, time.monotonic() - began, dry_run=True)
+        return Restored(plan, None, None, None, time.monotonic() - began, dry_run=True)
     if plan.blockers:
         # Whoever waits for a server may try again by himself; whoever would overwrite something may not.
         kind = TransientError if plan.only_outages else TargetNotEmpty
@@ -106,7 +110,11 @@ def restore(
         files = _restore_files(context, repository, request, plan.files, progress) if plan.files else None
         if files:
             body |= {"written": files.written, "overwritten": files.overwritten, "deleted": files.deleted.count}
-    return Restored(plan, database, files, time.monotonic() - began, dry_run=False)
+        configuration = None
+        if plan.configuration and plan.configuration.target:
+            configuration = restore_configuration(repository, request, plan.configuration)
+            body |= {"documents": configuration.documents}
+    return Restored(plan, database, files, configuration, time.monotonic() - began, dry_run=False)
 
 
 def _restore_database(
@@ -159,6 +167,7 @@ def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:
         "point": plan.point,
         "database": plan.database.target if plan.database else None,
         "files": plan.files.target if plan.files else None,
+        "configuration": plan.configuration.target if plan.configuration else None,
         "plain_bytes": plan.plain_bytes,
     }
     if plan.files:

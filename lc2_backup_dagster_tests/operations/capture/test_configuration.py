@@ -1,0 +1,195 @@
+"""The configuration as a component: captured, proven, compared with the day before, refused when it is not whole."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from lc2_backup_dagster.engines.exports.ports import ExportFacts
+from lc2_backup_dagster.model.errors import (
+    BackupPartial,
+    ConfigurationError,
+    ExportInvalid,
+    ServiceUnavailable,
+    TargetNotEmpty,
+    WindowNotRestorable,
+)
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.operations.browse.stored_exports import changes_between, export_backup, stored_export
+from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.configuration import capture_configuration
+from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.run import restore
+from lc2_backup_dagster.operations.site_context import ConfigurationAccess, ExportNeeds, SiteContext
+from lc2_backup_dagster_tests.builders import TESTER
+from lc2_backup_dagster_tests.engines.exports.exporting import DocumentsOf
+from lc2_backup_dagster_tests.operations.files_site import FilesSite
+
+DOCUMENTS = {"core.extension.yml": b"module:\n  node: 0\n", "system.site.yml": b"name: Shop\n"}
+
+
+@pytest.fixture
+def site(tmp_path) -> FilesSite:
+    return FilesSite(tmp_path)
+
+
+class Configured:
+    """A site whose configuration is a dictionary."""
+
+    def __init__(self, site: FilesSite, **access) -> None:
+        self.site = site
+        self.documents: Mapping[str, bytes] = dict(DOCUMENTS)
+        self.facts = ExportFacts()
+        self.needs: list[ExportNeeds] = []
+        self.error: Exception | None = None
+        self.access = access
+
+    @contextmanager
+    def open_source(self, needs: ExportNeeds) -> Iterator[DocumentsOf]:
+        self.needs.append(needs)
+        if self.error is not None:
+            raise self.error
+        yield DocumentsOf(self.documents, self.facts)
+
+    @property
+    def context(self) -> SiteContext:
+        access = ConfigurationAccess(self.open_source, ("core.extension.yml",), "a dictionary")
+        return replace(self.site.context, configuration=replace(access, **self.access))
+
+    def capture(self) -> Captured:
+        site = self.site
+        return capture_configuration(self.context, window=site.today, asked_at=site.clock.now(), initiator=TESTER)
+
+
+@pytest.fixture
+def configured(site: FilesSite) -> Configured:
+    return Configured(site)
+
+
+def test_two_days_are_compared_by_their_contents(configured: Configured):
+    first = configured.capture()
+    assert first.backup.component is Component.CONFIGURATION
+    assert first.backup.summary["documents"] == 2
+    assert first.backup.summary["same_as"] is None
+    assert first.manifest.strategy.reason == "all documents, from a dictionary"
+
+    configured.site.clock.move(days=1)
+    same = configured.capture()
+    assert same.backup.summary["same_as"] == first.backup.backup_id
+    assert same.backup.summary["export_sha256"] == first.backup.summary["export_sha256"]
+    before = configured.needs[-1].before
+    assert before is not None and before.name == first.backup.backup_id
+
+    configured.documents = {**DOCUMENTS, "system.site.yml": b"name: Outlet\n", "views.view.a.yml": b"id: a\n"}
+    configured.site.clock.move(days=1)
+    changed = configured.capture()
+    repository = configured.site.repository
+    found = changes_between(repository, same.backup, changed.backup)
+    assert (found.counts.added, found.counts.removed, found.counts.changed) == (1, 0, 1)
+    [key] = [
+        key
+        for each in stored_export(repository, changed.backup).document_changes_since(
+            stored_export(repository, export_backup(repository, same.backup.backup_id))
+        )
+        for key in each.keys or ()
+    ]
+    assert (key.key, key.old, key.new) == ("name", '"Shop"', '"Outlet"')
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        ({}, "empty"),
+        ({"system.site.yml": b"name: x\n"}, r"missing: core\.extension\.yml"),
+        ({**DOCUMENTS, "broken.yml": b"a: [1,\n"}, r"broken\.yml"),
+        ({**DOCUMENTS, "broken.json": b"{"}, r"broken\.json"),
+        ({**DOCUMENTS, "../outside.yml": b"a: 1\n"}, "outside"),
+    ],
+)
+def test_an_export_that_is_worth_nothing_is_never_listed(configured: Configured, documents, message):
+    configured.documents = documents
+    with pytest.raises(ExportInvalid, match=message):
+        configured.capture()
+    assert configured.site.repository.backups() == []
+    assert list(configured.site.context.database.scratch_directory.rglob("artifacts")) == []
+
+
+def test_what_the_application_could_not_export_makes_it_partial_and_is_named(configured: Configured):
+    configured.facts = ExportFacts(unexported=(("menus", "409 Conflict"),))
+    with pytest.raises(BackupPartial, match=r"1 items .* menus \(409 Conflict\)") as refused:
+        configured.capture()
+    kept = configured.site.repository.backup(str(refused.value.attributes["backup_id"]))
+    assert kept.summary["partial"] is True
+    assert kept.summary["unexported"] == 1
+
+
+def test_a_past_day_is_refused_and_nothing_runs(configured: Configured):
+    yesterday = configured.site.today
+    configured.site.clock.move(days=1)
+    with pytest.raises(WindowNotRestorable, match="nothing was recorded"):
+        capture_configuration(
+            configured.context, window=yesterday, asked_at=configured.site.clock.now(), initiator=TESTER
+        )
+    assert configured.needs == []
+
+
+def test_a_source_that_is_away_leaves_nothing_behind(configured: Configured):
+    configured.error = ServiceUnavailable("no answer")
+    with pytest.raises(ServiceUnavailable):
+        configured.capture()
+    assert configured.site.repository.backups() == []
+    configured.error = None
+    configured.capture()
+
+
+def test_a_site_without_configuration_says_so(site: FilesSite):
+    with pytest.raises(ConfigurationError, match="has no configuration"):
+        capture_configuration(site.context, window=site.today, asked_at=site.clock.now(), initiator=TESTER)
+
+
+class TestRestore:
+    def request(self, backup_id: str, **fields) -> RestoreRequest:
+        return RestoreRequest(backup_id, RestoreScope.CONFIGURATION, **fields)
+
+    def test_documents_come_back_byte_for_byte_into_a_new_directory(self, configured: Configured, tmp_path):
+        backup_id = configured.capture().backup.backup_id
+        target = tmp_path / "restored"
+        now = configured.site.clock.now()
+        restored = restore(
+            configured.context,
+            self.request(backup_id, configuration_directory=target),
+            now=now,
+            initiator=TESTER,
+        )
+        assert {each.name: each.read_bytes() for each in target.iterdir()} == DOCUMENTS
+        assert restored.configuration is not None and restored.configuration.documents == 2
+        with pytest.raises(TargetNotEmpty, match="not empty"):
+            restore(
+                configured.context,
+                self.request(backup_id, configuration_directory=target),
+                now=now,
+                initiator=TESTER,
+            )
+
+    def test_some_documents_alone_and_a_dry_run_that_changes_nothing(self, configured: Configured, tmp_path):
+        backup_id = configured.capture().backup.backup_id
+        target = tmp_path / "restored"
+        asked = self.request(backup_id, configuration_directory=target, globs=("system.*",))
+        now = configured.site.clock.now()
+        plan = restore(configured.context, replace(asked, dry_run=True), now=now, initiator=TESTER).plan
+        assert plan.configuration is not None
+        assert (plan.configuration.documents, plan.configuration.plain_bytes) == (1, len(DOCUMENTS["system.site.yml"]))
+        assert not target.exists()
+        restore(configured.context, asked, now=now, initiator=TESTER)
+        assert [each.name for each in target.iterdir()] == ["system.site.yml"]
+
+    def test_without_a_directory_it_is_refused_with_the_remedy(self, configured: Configured):
+        backup_id = configured.capture().backup.backup_id
+        plan = restore(
+            configured.context,
+            replace(self.request(backup_id), dry_run=True),
+            now=configured.site.clock.now(),
+            initiator=TESTER,
+        ).plan
+        assert any(r"restore.configuration.directory" in each for each in plan.blockers)

@@ -1,0 +1,133 @@
+"""Recovery points that lack a component: kept and labelled, restorable in their parts, never taken for the whole."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from lc2_backup_dagster.model.errors import BackupPartial, ComponentMissing
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.model.window import Moment, Window, WindowLength
+from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point, restorable_points
+from lc2_backup_dagster.operations.capture.point_members import choose_members
+from lc2_backup_dagster.operations.restore.plan_restore import plan_restore
+from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.site_context import ConfigurationAccess
+from lc2_backup_dagster_tests.builders import TESTER, a_draft
+from lc2_backup_dagster_tests.operations.files_site import FilesSite
+
+DAY = Window.around(datetime(2026, 2, 3, tzinfo=UTC), length=WindowLength.DAILY)
+DUMP, FILES, CONFIGURATION = Component.DATABASE_DUMP, Component.FILES, Component.CONFIGURATION
+
+
+@pytest.fixture
+def site(tmp_path) -> FilesSite:
+    site = FilesSite(tmp_path)
+
+    def nothing(needs):
+        raise AssertionError("nothing is exported here")
+
+    site.context = replace(site.context, configuration=ConfigurationAccess(nothing, (), "nowhere"))
+    return site
+
+
+def member(site: FilesSite, component: Component, hour: int, **summary) -> str:
+    moment = datetime(2026, 2, 3, hour, tzinfo=UTC)
+    draft = a_draft(
+        moment=Moment(moment, moment), window=DAY.key, summary={"objects": 0, **summary}, details=_DETAILS[component]
+    )
+    repository = site.open_repository(True)
+    with repository.begin(component, window=DAY.key, initiator=TESTER) as attempt:
+        return attempt.commit(draft).backup_id
+
+
+_DETAILS = {
+    DUMP: {"server_version": "17.0", "tool_version": "17.0"},
+    FILES: {},
+    CONFIGURATION: {"documents_bytes": 0},
+}
+
+
+def bind(site: FilesSite, *, allow_partial: bool = True):
+    return bind_recovery_point(site.context, window=DAY, initiator=TESTER, allow_partial=allow_partial)
+
+
+def partial_point(site: FilesSite):
+    with pytest.raises(BackupPartial) as kept:
+        bind(site)
+    return site.repository.backup(str(kept.value.attributes["backup_id"])), str(kept.value)
+
+
+def test_a_complete_point_binds_all_three(site: FilesSite):
+    ids = [member(site, DUMP, 1), member(site, FILES, 2), member(site, CONFIGURATION, 3, documents=4)]
+    point = bind(site, allow_partial=False)
+    assert point.backup.summary["member_ids"] == ids
+    assert (point.backup.summary["partial"], point.backup.summary["missing"]) == (False, [])
+    assert point.backup.summary["documents"] == 4
+    assert point.manifest.details["skipped"].keys() == {"search_index"}
+
+
+@pytest.mark.parametrize("absent", [DUMP, FILES, CONFIGURATION])
+def test_what_there_is_of_a_day_is_kept_and_labelled(site: FilesSite, absent: Component):
+    ids = [member(site, each, hour) for hour, each in enumerate((DUMP, FILES, CONFIGURATION)) if each is not absent]
+    with pytest.raises(ComponentMissing, match="materialize"):
+        bind(site, allow_partial=False)
+    assert restorable_points(site.repository) == []
+
+    point, message = partial_point(site)
+    assert "is partial: it has no" in message and "parts can be restored" in message
+    assert point.summary["member_ids"] == ids
+    assert (point.summary["partial"], point.summary["missing"]) == (True, [str(absent)])
+    assert [each.backup_id for each in restorable_points(site.repository)] == [point.backup_id]
+
+    member(site, absent, 4)
+    if absent is DUMP:
+        member(site, FILES, 5)  # those that were captured before it do not fit it
+    complete = bind(site)
+    assert complete.backup.summary["partial"] is False
+
+
+def test_files_that_were_listed_before_the_dump_are_not_bound_to_it(site: FilesSite):
+    member(site, FILES, 1)
+    ids = [member(site, DUMP, 2), member(site, CONFIGURATION, 3)]
+    point, message = partial_point(site)
+    assert point.summary["member_ids"] == ids
+    assert "no document_library captured after the dump" in message
+
+
+def test_of_nothing_at_all_no_point_is_made(site: FilesSite):
+    with pytest.raises(ComponentMissing, match="no database_dump and no document_library and no configuration"):
+        bind(site)
+
+
+def test_the_first_export_after_the_dump_is_taken_else_the_last_before_it(site: FilesSite):
+    early, before = member(site, CONFIGURATION, 1), member(site, CONFIGURATION, 2)
+    member(site, DUMP, 3)
+    member(site, FILES, 4)
+    chosen = choose_members(site.context, site.repository, DAY).configuration
+    assert chosen is not None and chosen.backup_id == before
+    member(site, CONFIGURATION, 5, partial=True)
+    after = member(site, CONFIGURATION, 6)
+    member(site, CONFIGURATION, 7)
+    chosen = choose_members(site.context, site.repository, DAY).configuration
+    assert chosen is not None and chosen.backup_id == after
+    assert early != before
+
+
+def test_a_full_restore_of_a_partial_point_is_refused_and_its_parts_are_offered(site: FilesSite):
+    member(site, FILES, 1)
+    member(site, CONFIGURATION, 2, documents=1)
+    point, _ = partial_point(site)
+    now = datetime.now(UTC)
+    plan = plan_restore(site.context, RestoreRequest(point.backup_id), now=now)
+    assert any("is partial: it has no database_dump" in each and "its parts" in each for each in plan.blockers)
+    with pytest.raises(Exception, match="has no database"):
+        plan_restore(site.context, RestoreRequest(point.backup_id, RestoreScope.DATABASE), now=now)
+
+
+def test_a_site_without_files_or_without_configuration_has_complete_points_without_them(site: FilesSite):
+    site.context = replace(site.context, library=None, configuration=None)
+    [dump] = [member(site, DUMP, 1)]
+    point = bind(site, allow_partial=False)
+    assert point.backup.summary["member_ids"] == [dump]
+    assert point.backup.summary["partial"] is False
