@@ -1,5 +1,6 @@
 """The demo's road: all sites are backed up, restored and compared, beside each other as far as the limits allow."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -12,6 +13,8 @@ from lc2_backup_dagster.demo.road import RestoredPlaces, SiteRoad
 from lc2_backup_dagster.demo.servers.dagster_client import DagsterClient
 from lc2_backup_dagster.demo.sites.site import Say
 from lc2_backup_dagster.demo.state import DemoState
+
+_RESTORED = "restored"
 
 
 def walk(platform: DemoPlatform, client: DagsterClient, state: DemoState, *, home: Path, say: Say) -> JourneyReport:
@@ -26,8 +29,8 @@ def walk(platform: DemoPlatform, client: DagsterClient, state: DemoState, *, hom
     if state.rounds and not platform.alive:
         for live in platform.live:
             _change(platform, live, state, say)
-    _forget_old_restores(platform, state)
-    roads = [SiteRoad(platform, live, client, _places(live, state), say) for live in platform.live]
+    _forget_old_restores(platform, state, home)
+    roads = [SiteRoad(platform, live, client, _places(live, state, home), say) for live in platform.live]
     for road in roads:
         word = str(road.live.site.site)
         state.restored_databases[word] = [road.places.database]
@@ -44,13 +47,16 @@ def _change(platform: DemoPlatform, live: LiveSite, state: DemoState, say: Say) 
     say(f"{live.site.site}: people worked: {told}")
 
 
-def _places(live: LiveSite, state: DemoState) -> RestoredPlaces:
+def _places(live: LiveSite, state: DemoState, home: Path) -> RestoredPlaces:
     number = state.rounds + 1
-    return RestoredPlaces(f"{live.site.database}_restored_{number}", f"restored-{number}/")
+    folder = home / _RESTORED / f"{live.site.site.application}-{number}"
+    return RestoredPlaces(f"{live.site.database}_restored_{number}", f"restored-{number}/", folder)
 
 
-def _forget_old_restores(platform: DemoPlatform, state: DemoState) -> None:
+def _forget_old_restores(platform: DemoPlatform, state: DemoState, home: Path) -> None:
     """Remove what earlier calls of the demo restored: its own places only, named in its own state."""
+    shutil.rmtree(home / _RESTORED, ignore_errors=True)
+    (home / _RESTORED).mkdir()
     for site, postgres in platform.live:
         for name in state.restored_databases.pop(str(site.site), ()):
             postgres.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -21,7 +21,7 @@ from lc2_backup_dagster.demo.servers.object_store import ObjectServer
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.demo.servers.wal_receiver import WalReceiverProcess
 from lc2_backup_dagster.demo.sites.all_sites import ALL_SITES
-from lc2_backup_dagster.demo.sites.site import DemoSite, Say
+from lc2_backup_dagster.demo.sites.site import DemoSite, Say, Surroundings
 from lc2_backup_dagster.demo.state import DemoState
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 
@@ -108,7 +108,8 @@ def running_platform(
         _seed(platform, scale, say)
         for each in live:
             if each.site.beside is not None:
-                environment.update(stack.enter_context(each.site.beside(platform.owner(each), state, alive)))
+                around = Surroundings(platform.owner(each), home, state, alive)
+                environment.update(stack.enter_context(each.site.beside(around)))
         # They end before the servers: a stopping PostgreSQL waits until its WAL was received.
         for each in live:
             log_file = home / "logs" / f"wal-receive-{each.site.site.word}.log"

@@ -66,6 +66,9 @@ def tell_backups(opened: OpenSite, report: SiteReport) -> None:
         f"{summary['objects']} files, {_mb(summary['logical_bytes'])}; {summary['changed_objects']} changed, "
         f"{_mb(summary['copied_bytes'])} moved, {summary['excluded']} generated ones left out",
     )
+    if export := newest.get(Component.CONFIGURATION):
+        unchanged = ", the same as before" if export.summary["same_as"] else ""
+        report.tell("configuration", f"{export.summary['documents']} documents{unchanged}")
     point = newest[Component.RECOVERY_POINT]
     report.tell(
         "recovery point",

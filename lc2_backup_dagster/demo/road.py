@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
-from lc2_backup_dagster.demo.compare import compare_databases, compare_stores
-from lc2_backup_dagster.demo.live.comparison import RestoredSite, compare_living, wait_for_life
+from lc2_backup_dagster.demo.compare import compare_databases, compare_documents, compare_stores
+from lc2_backup_dagster.demo.live.comparison import RestoredSite, compare_living, rows_left_out, wait_for_life
 from lc2_backup_dagster.demo.platform import DemoPlatform, LiveSite
 from lc2_backup_dagster.demo.report import SiteReport, tell_backups, tell_restorable
 from lc2_backup_dagster.demo.servers.dagster_client import DagsterClient
 from lc2_backup_dagster.demo.sites.site import Say
 from lc2_backup_dagster.model.errors import PermanentError
+from lc2_backup_dagster.model.globs import GlobSet
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.operations.capture.bind_recovery_point import restorable_points
+from lc2_backup_dagster.operations.scratch import scratch_folder
+from lc2_backup_dagster.operations.site_context import ConfigurationAccess, ExportNeeds, SiteContext
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.sites.assembly import OpenSite, open_site
 from lc2_backup_dagster.sites.loader import load_sites, site_folders
@@ -28,10 +32,12 @@ class RestoredPlaces:
     Attributes:
         database: name of the new database.
         prefix: of the files, in the site's own bucket for that.
+        configuration: folder of the configuration's documents.
     """
 
     database: str
     prefix: str
+    configuration: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +69,16 @@ class SiteRoad:
         owner = self.platform.owner(self.live)
         known = wait_for_life(owner) if self.platform.alive else 0
         self._run(("database",), WindowLength.HOURLY)
-        self._run(("database_dump", opened.application.files_word, "recovery_point"), WindowLength.DAILY)
+        self._run(_daily(opened), WindowLength.DAILY)
         point = self._newest_point(opened)
         tell_backups(opened, report)
-        self._restore(point)
+        self._restore(opened, point)
         if self.platform.alive:
             self._compare_living(opened, report, point, known)
         else:
             self._compare(opened, report)
+        if opened.context.configuration is not None:
+            self._compare_configuration(opened.context, opened.context.configuration, report)
         for label, found in report.differences.items():
             report.tell(f"restored {label}", found.text())
         tell_restorable(opened, report)
@@ -113,20 +121,26 @@ class SiteRoad:
             raise PermanentError(f"no recovery point of {self.live.site.site} was committed")
         return points[-1]
 
-    def _restore(self, point: CommittedBackup) -> None:
+    def _restore(self, opened: OpenSite, point: CommittedBackup) -> None:
         site, places = self.live.site, self.places
         self.say(
             f"Dagster restores {point.backup_id} to database {places.database} and "
             f"{site.restored_bucket}/{places.prefix} …"
         )
         target = {"target_database": places.database, "target_prefix": places.prefix}
+        if opened.context.configuration is not None:
+            target["configuration_directory"] = str(places.configuration)
         config = {"ops": {f"{site.site.project}__{site.site.application}__restore": {"config": target}}}
         self._finish(self.client.launch_assets(self._keys("restore"), partition=point.backup_id, config=config))
 
     def _compare(self, opened: OpenSite, report: SiteReport) -> None:
         self.say("comparing every row and every byte …")
         site, server, files = self.live.site, self.live.postgres.server, opened.context.files
-        report.differences["database"] = compare_databases(server(site.database), server(self.places.database))
+        report.differences["database"] = compare_databases(
+            server(site.database),
+            server(self.places.database),
+            ignore=lambda table: rows_left_out(opened.context, table),
+        )
         report.differences[opened.application.files_word.replace("_", " ")] = compare_stores(
             files.store,
             "",
@@ -150,3 +164,20 @@ class SiteRoad:
                 versioned=False,
             )
         )
+
+    def _compare_configuration(self, context: SiteContext, access: ConfigurationAccess, report: SiteReport) -> None:
+        restless = GlobSet(self.live.site.restless if self.platform.alive else ())
+        with scratch_folder(context.database.scratch_directory, context.site, "compare") as scratch:
+            artifacts, waiting = scratch / "artifacts", scratch / "documents"
+            artifacts.mkdir()
+            waiting.mkdir()
+            with access.open_source(ExportNeeds(artifacts, waiting, before=None)) as source:
+                found = compare_documents(source, self.places.configuration, ignore=restless.match)
+        report.differences["configuration"] = found
+
+
+def _daily(opened: OpenSite) -> tuple[str, ...]:
+    """Return the assets of the daily run."""
+    application = opened.application
+    configuration = () if opened.context.configuration is None else (application.configuration_word,)
+    return ("database_dump", application.files_word, *configuration, "recovery_point")

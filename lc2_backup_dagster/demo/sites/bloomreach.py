@@ -15,8 +15,7 @@ from lc2_backup_dagster.demo.seed.bloomreach_media import plan_media
 from lc2_backup_dagster.demo.seed.objects import seed_objects
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
 from lc2_backup_dagster.demo.servers.bloomreach import BloomreachServer
-from lc2_backup_dagster.demo.sites.site import Connection, DemoSite
-from lc2_backup_dagster.demo.state import DemoState
+from lc2_backup_dagster.demo.sites.site import Connection, DemoSite, Surroundings
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.site import SiteId
 
@@ -65,13 +64,13 @@ def _moment(connection: Connection, store: ObjectStore, random: Random) -> str:
 
 
 @contextmanager
-def _beside(owner: Server, state: DemoState, alive: bool) -> Generator[Mapping[str, str]]:
-    del owner
+def _beside(around: Surroundings) -> Generator[Mapping[str, str]]:
+    state = around.state
     with BloomreachServer(token=state.api_token, port=_API_PORT, page_size=50) as server, ExitStack() as stack:
         # It keeps nothing on disk; editors did this much by now.
         for day in range(state.rounds):
             server.state.edit(day)
-        if alive:
+        if around.alive:
             ended = threading.Event()
             editor = threading.Thread(target=_edit_until, args=(ended, server), daemon=True)
             editor.start()
@@ -101,4 +100,5 @@ BLOOMREACH = DemoSite(
     day=_day,
     moment=_moment,
     beside=_beside,
+    restless=("*/news/*",),
 )

@@ -1,14 +1,16 @@
 """The demo's Liferay: a portal with a document library, most of whose keys are written once."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from random import Random
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.demo.seed.liferay_changes import make_changes
+from lc2_backup_dagster.demo.seed.liferay_configuration import seed_liferay_configuration
 from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
-from lc2_backup_dagster.demo.sites.site import Connection, DemoSite
+from lc2_backup_dagster.demo.sites.site import Connection, DemoSite, Surroundings
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.site import SiteId
 
@@ -42,6 +44,13 @@ def _moment(connection: Connection, store: ObjectStore, random: Random) -> str:
     return f"{what} {'an article' if what == 'edit' else 'a document'}"
 
 
+@contextmanager
+def _beside(around: Surroundings) -> Generator[Mapping[str, str]]:
+    folder = around.home / "liferay"
+    seed_liferay_configuration(folder)
+    yield {"LC2_DEMO_LIFERAY_CONFIGURATION": str(folder)}
+
+
 LIFERAY = DemoSite(
     site=SiteId("retail", "liferay"),
     database="lportal",
@@ -54,4 +63,5 @@ LIFERAY = DemoSite(
     seed=_seed,
     day=_day,
     moment=_moment,
+    beside=_beside,
 )

@@ -6,6 +6,7 @@ Values and functions only. Servers are the platform's matter, backing up and com
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -30,11 +31,26 @@ Files are written before the rows that name them, and deleted after these. Where
 begin others (savepoints), never commit.
 """
 
-Beside = Callable[[Server, DemoState, bool], AbstractContextManager[Mapping[str, str]]]
-"""Runs what a site needs beside its database and its bucket; gives variables for its site file.
 
-Told the database as its owner, the demo's state, and whether it shall live: change all the time.
-"""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a site runs in.
+
+    Attributes:
+        owner: its database, as its owner.
+        home: the demo's home.
+        state: the demo's state.
+        alive: whether people change the site all the time.
+    """
+
+    owner: Server
+    home: Path
+    state: DemoState
+    alive: bool
+
+
+Beside = Callable[[Surroundings], AbstractContextManager[Mapping[str, str]]]
+"""Runs what a site needs beside its database and its bucket; gives variables for its site file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,8 @@ class DemoSite:
         seed: fills database and bucket.
         day: lets people work for a day.
         moment: lets somebody do one thing.
-        beside: what else must run for it, or None.
+        beside: what else it needs, or None.
+        restless: globs of the documents of its configuration that people change all the time.
     """
 
     site: SiteId
@@ -68,3 +85,4 @@ class DemoSite:
     day: Change
     moment: Change
     beside: Beside | None = None
+    restless: tuple[str, ...] = ()
