@@ -1,29 +1,40 @@
 """The list of applications: one line each. Whoever needs one asks here by its kind.
 
-An application whose configuration comes through an API of its own has a second line: the kind of its settings.
+A kind is the name of a folder beside this file; its module ``application`` holds ``APPLICATION``. An application whose
+configuration comes through an API of its own has a second line: the kind of its settings.
 """
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
-from lc2_backup_dagster.applications.bloomreach.application import BloomreachApplication
 from lc2_backup_dagster.applications.bloomreach.config import BloomreachApi, open_bloomreach
-from lc2_backup_dagster.applications.drupal.application import DrupalApplication
-from lc2_backup_dagster.applications.liferay.application import LiferayApplication
 from lc2_backup_dagster.engines.exports.ports import ExportSource
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
 
-_ALL: tuple[Application, ...] = (BloomreachApplication(), DrupalApplication(), LiferayApplication())
+_KINDS = (
+    "bloomreach",
+    "drupal",
+    "liferay",
+)
 
 ConfigurationApi = BloomreachApi
 """Settings of an API that an application's configuration comes from, told apart by ``kind``; others join with ``|``."""
 _OPENERS = MappingProxyType({BloomreachApi: open_bloomreach})
 
-APPLICATIONS: Mapping[str, Application] = MappingProxyType({application.kind: application for application in _ALL})
+
+def _application(kind: str) -> Application:
+    found = import_module(f"{__package__}.{kind}.application").APPLICATION
+    if not isinstance(found, Application) or found.kind != kind:
+        raise TypeError(f"applications/{kind}/application.py: APPLICATION is no application of kind {kind}")
+    return found
+
+
+APPLICATIONS: Mapping[str, Application] = MappingProxyType({kind: _application(kind) for kind in _KINDS})
 
 
 def application_of(kind: str) -> Application:

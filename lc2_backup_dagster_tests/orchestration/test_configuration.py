@@ -51,7 +51,6 @@ class Deployment:
     def run(
         self, *names: str, day: Window, config: Any = None, tags: dict[str, str] | None = None
     ) -> dg.ExecuteInProcessResult:
-        # The site's own job, because only its runs remember which assets they were for.
         return self.definitions.resolve_job_def("retail__liferay__daily").execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey(["retail", "liferay", name]) for name in names],

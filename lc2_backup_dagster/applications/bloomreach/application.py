@@ -37,3 +37,6 @@ class BloomreachApplication:
     def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
         """Keep every document: the APIs give content and its model, no credentials."""
         return CleanDocument(content)
+
+
+APPLICATION = BloomreachApplication()

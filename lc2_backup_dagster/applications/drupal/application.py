@@ -95,3 +95,6 @@ class DrupalApplication:
         same are encrypted with the backup, and ``diff`` hides them.
         """
         return CleanDocument(content)
+
+
+APPLICATION = DrupalApplication()

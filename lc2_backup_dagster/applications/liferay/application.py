@@ -65,3 +65,6 @@ class LiferayApplication:
     def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
         """Leave out properties that hold secrets, by their names and by their form."""
         return without_secrets(path, content)
+
+
+APPLICATION = LiferayApplication()

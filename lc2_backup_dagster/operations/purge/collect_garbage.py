@@ -1,4 +1,4 @@
-"""Collect what nobody references: contents and folders of attempts that ended, heartbeats, lists without a purge.
+"""Collect what nobody references: contents and folders of attempts that ended, heartbeats, lists, old results.
 
 What may go is decided by the log, and age is a second guard, not the reason. A content does not tell which attempt made
 it, so as long as any attempt runs, or may still be resumed, everything younger than its ``begin`` counts as its own
@@ -20,6 +20,7 @@ from lc2_backup_dagster.model.errors import ComponentBusy, ConfigurationError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.purge.attempt_signs import attempt_folders, begun_at
 from lc2_backup_dagster.operations.purge.delete_objects import Deletion, delete_objects
+from lc2_backup_dagster.operations.purge.old_results import superseded_results
 from lc2_backup_dagster.operations.purge.references import SORTED_IN_MEMORY, FilesReferences, LogMoved
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.history import History
@@ -40,16 +41,18 @@ class Garbage:
         contents: objects of file contents that nobody references.
         attempts: objects in the folders of attempts that ended without a commit, or were purged.
         marks: heartbeats of attempts that ended, and lists of purges that were never decided.
+        results: of verifications whose results newer ones have taken in.
     """
 
     contents: Deletion = field(default_factory=Deletion)
     attempts: Deletion = field(default_factory=Deletion)
     marks: Deletion = field(default_factory=Deletion)
+    results: Deletion = field(default_factory=Deletion)
 
     @property
     def complete(self) -> bool:
         """Whether the store let everything go."""
-        return self.contents.complete and self.attempts.complete and self.marks.complete
+        return all(each.complete for each in (self.contents, self.attempts, self.marks, self.results))
 
 
 def collect_garbage(repository: SiteRepository, *, scratch: Path | None = None, grace: timedelta = GRACE) -> Garbage:
@@ -111,6 +114,7 @@ def _collect(repository: SiteRepository, *, scratch: Path | None, grace: timedel
             marks=delete_objects(
                 store, chain(_heartbeats(repository, history, newest), _lists(repository, history, newest))
             ),
+            results=delete_objects(store, superseded_results(repository, newest=newest)),
         )
 
 

@@ -21,7 +21,9 @@ FILES = "files:\n  source:\n    store:\n      kind: directory\n      path: /drup
 
 def selection_of(more: str = ""):
     start, end = SITE.index("files:\n"), SITE.index("schedules:\n")
-    return file_selection(definition_of((SITE[:start] + FILES + more + SITE[end:]).replace(": liferay", ": drupal")))
+    definition = definition_of((SITE[:start] + FILES + more + SITE[end:]).replace(": liferay", ": drupal"))
+    assert definition.files is not None
+    return file_selection(definition.files, definition.application_kind)
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,14 @@ class KeptProofs:
         sets: results that count.
         taken_in: what a new set that contains all of these replaces: mapping of run id → number of objects that a
             run wrote down which has not come to its end, or None for one that will never be of use again.
+        over: runs that left something here, all of which results that count contain.
         ignored: what could not be believed or read, with the reason; objects it told of are unread.
     """
 
     repository: SiteObjects
     sets: list[ProofSet]
     taken_in: dict[str, int | None]
+    over: set[str]
     ignored: dict[str, str]
     _written_down: RowSorter
 
@@ -148,12 +150,13 @@ def open_proofs(repository: SiteObjects, *, scratch: Path | None, written_down: 
         StoreUnavailable: the repository cannot be read now; nothing is concluded from that (L-28).
         FormatNotSupported: written by a newer version.
     """
-    kept = KeptProofs(repository, [], {}, {}, RowSorter(scratch, run_rows=_SCRATCH_ROWS))
+    kept = KeptProofs(repository, [], {}, set(), {}, RowSorter(scratch, run_rows=_SCRATCH_ROWS))
     try:
         prefix = verified_prefix(repository.site)
         try:
             runs = _runs(repository, prefix)
             superseded = _add_sets(kept, prefix, runs)
+            kept.over = {each for each in runs if superseded.get(each, 0) is None}
             if written_down:
                 _add_written_down(kept, prefix, runs, superseded)
         except AccessDenied as error:  # whoever may not read results can still do without them
@@ -195,10 +198,11 @@ def _runs(repository: SiteObjects, prefix: str) -> dict[str, _Run]:
     for found in repository.store.list(prefix):
         run_id, _, rest = found.key[len(prefix) :].partition("/")
         name, _, number = rest.partition("/")
+        run = runs[run_id]  # also of what is left of a folder that was deleted in part
         if rest == RESULTS:
-            runs[run_id].complete = True
+            run.complete = True
         elif name == READ and number.isdecimal():
-            runs[run_id].read = max(runs[run_id].read, int(number) + 1)
+            run.read = max(run.read, int(number) + 1)
     return runs
 
 
