@@ -123,7 +123,8 @@ class _Writer:
             found = self._connection.execute(
                 "select fid, uri, filemime from file_managed where fid = (select fid from file_managed "
                 "where status = 1 and uri ~ '^(public|private)://' order by fid offset floor(%s * (select count(*) "
-                "from file_managed where status = 1 and uri ~ '^(public|private)://')) limit 1) for update",
+                "from file_managed where status = 1 and uri ~ '^(public|private)://')) limit 1) "
+                "and status = 1 for update",
                 (self._random.random(),),
             ).fetchone()
             if found is None:
@@ -172,35 +173,37 @@ class _Writer:
         edited: list[int] = []
         for _ in range(count):
             with self._connection.transaction():
+                # The node is locked first, as for its deletion: writers never wait for each other in a circle.
                 found = self._connection.execute(
-                    "update node__body set body_value = %s where entity_id = (select nid from node order by nid "
-                    "offset floor(%s * (select count(*) from node)) limit 1) and langcode = 'en' returning entity_id",
-                    (self._prose.html(self._random.randrange(60, 400)), self._random.random()),
+                    "select nid, extract(epoch from now())::int from node where nid = (select nid from node order by "
+                    "nid offset floor(%s * (select count(*) from node)) limit 1) for update",
+                    (self._random.random(),),
                 ).fetchone()
-                if found is not None:
-                    self._connection.execute(
-                        "update node_field_data set changed = extract(epoch from now())::int where nid = %s", found
-                    )
-                    self._invalidate(f"node:{found[0]}")
-                    edited.append(found[0])
+                if found is None:
+                    continue
+                nid, now = found
+                self._connection.execute(
+                    "update node__body set body_value = %s where entity_id = %s and langcode = 'en'",
+                    (self._prose.html(self._random.randrange(60, 400)), nid),
+                )
+                self._connection.execute("update node_field_data set changed = %s where nid = %s", (now, nid))
+                self._invalidate(f"node:{nid}")
+                edited.append(nid)
         return tuple(edited)
 
     def change_configuration(self) -> tuple[str, ...]:
         random, prose = self._random, self._prose
         with self._connection.transaction():
-            site = self._configuration(DEFAULT_COLLECTION, "system.site")
-            site["slogan"] = f"{prose.title(3)}: since {random.randrange(1850, 2000)}"
+            # In the order of names, in which an import writes them too.
+            changed = [self._toggle_notice()]
             performance = self._configuration(DEFAULT_COLLECTION, "system.performance")
             ages = [{"page": {"max_age": seconds}} for seconds in (0, 300, 900, 3600)]
             performance["cache"] = random.choice([age for age in ages if age != performance["cache"]])
-            german = self._configuration(GERMAN_COLLECTION, "system.site")
-            german["slogan"] = f"{prose.title(3)}: seit {random.randrange(1850, 2000)}"
-            changed = [
-                self._save(DEFAULT_COLLECTION, "system.site", site),
-                self._save(DEFAULT_COLLECTION, "system.performance", performance),
-                self._save(GERMAN_COLLECTION, "system.site", german),
-                self._toggle_notice(),
-            ]
+            changed.append(self._save(DEFAULT_COLLECTION, "system.performance", performance))
+            for collection, since in ((DEFAULT_COLLECTION, "since"), (GERMAN_COLLECTION, "seit")):
+                site = self._configuration(collection, "system.site")
+                site["slogan"] = f"{prose.title(3)}: {since} {random.randrange(1850, 2000)}"
+                changed.append(self._save(collection, "system.site", site))
             self._connection.execute("delete from cache_config")
             self._invalidate("config:system.site", "config:block_list")
         return tuple(changed)

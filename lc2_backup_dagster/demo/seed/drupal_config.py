@@ -238,7 +238,12 @@ def _formats(random: Random) -> Iterator[tuple[str, Config]]:
         label = f"{name.title()} ({width}×{width})"
         yield f"image.style.{name}", {**head, "name": name, "label": label, "effects": {effect: scale}}
     for name, (kind, label) in _ACTIONS.items():
-        head = {"uuid": random_uuid(random), "langcode": "en", "status": True, "dependencies": {"module": [kind]}}
+        head = {
+            "uuid": random_uuid(random),
+            "langcode": "en",
+            "status": True,
+            "dependencies": {"module": [kind.removesuffix("_term")]},
+        }
         more: Config = {"id": name, "label": label, "type": kind, "plugin": name, "configuration": {}}
         yield f"system.action.{name}", {**head, **more}
 

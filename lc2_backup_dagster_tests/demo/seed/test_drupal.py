@@ -1,13 +1,17 @@
 """The seeded Drupal: its rows and its files belong together, now and while people work."""
 
+import io
 import re
 import subprocess
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
 
 from lc2_backup_dagster.applications.drupal.application import DrupalApplication
+from lc2_backup_dagster.demo.drush.__main__ import main
+from lc2_backup_dagster.demo.drush.console import Console
 from lc2_backup_dagster.demo.seed.drupal import seed_drupal
 from lc2_backup_dagster.demo.seed.drupal_changes import change_drupal
 from lc2_backup_dagster.demo.seed.drupal_scale import DrupalScale
@@ -126,6 +130,64 @@ def test_people_work_and_every_row_keeps_its_file(copy_drupal):
     )
 
 
+class WatchingStore(MemoryStore):
+    """Asks, in the middle of every change of a file, what a backup would see of the rows."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self.server = server
+        self.seen = Counter()
+
+    def look(self, what: str) -> None:
+        match = matched(self.server, self)
+        assert match.dangling == []
+        self.seen[what] += 1
+
+    def delete(self, keys):
+        super().delete(keys)
+        self.look("deleted")
+
+    def put_stream(self, key, chunks, **facts):
+        self.look("before a write")
+        written = super().put_stream(key, chunks, **facts)
+        self.look("after a write")
+        return written
+
+
+def test_a_backup_at_any_moment_sees_no_row_without_its_file(copy_drupal):
+    server, store = copy_drupal()
+    watching = WatchingStore(server)
+    watching.objects.update(store.objects)
+    with server.connect() as connection:
+        for turn in range(6):
+            change_drupal(connection, watching, random=Random(turn))
+    assert watching.seen["deleted"] and watching.seen["after a write"] >= 12
+
+
+def test_several_writers_and_imports_do_not_wait_for_each_other_in_a_circle(copy_drupal, tmp_path):
+    server, store = copy_drupal()
+    url = f"postgresql://{server.user}:{server.password}@{server.host}:{server.port}/{server.database}"
+
+    def drush(*arguments: str) -> int:
+        console = Console(io.StringIO(), io.StringIO(), io.StringIO())
+        return main([*arguments, "--yes"], environment={"DRUPAL_DATABASE_URL": url}, console=console)
+
+    def work(number: int) -> None:
+        with server.connect() as connection:
+            for turn in range(6):
+                change_drupal(connection, store, random=Random(100 * number + turn))
+
+    assert drush("config:export", f"--destination={tmp_path / 'export'}") == 0
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(work, number) for number in range(3)]
+        while not all(writer.done() for writer in writers):
+            assert drush("config:import", f"--source={tmp_path / 'export'}") == 0
+        for writer in writers:
+            writer.result()
+    match = matched(server, store)
+    assert (match.dangling, match.size_mismatches) == ([], [])
+
+
 def test_configuration_changes_by_whole_objects(copy_drupal):
     server, store = copy_drupal()
     with server.connect() as connection:
@@ -160,3 +222,12 @@ def test_dumps_leave_out_rows_of_caches_sessions_and_log_and_keep_the_tables(cop
     filled = set(re.findall(r"^COPY public\.(\w+) ", dump, re.MULTILINE))
     assert created - filled == {table for table in created if table.startswith("cache_")} | {"sessions", "watchdog"}
     assert {"cachetags", "config", "file_managed", "key_value"} <= filled
+
+
+def test_an_s3_store_takes_every_name(s3_store, drupal_template):
+    odd = [key for key in drupal_template.objects if re.search(r"[^\w./-]|%|[^\x00-\x7f]", key)]
+    assert len(odd) >= 8
+    for key in odd:
+        s3_store.put(key, drupal_template.objects[key][0])
+    assert sorted(info.key for info in s3_store.list("")) == sorted(odd)
+    assert all(s3_store.get(key) == drupal_template.objects[key][0] for key in odd)
