@@ -34,4 +34,4 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 # Writes the lock without registry addresses; needs uv.
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-annotate -o requirements.lock
-	uv pip compile pyproject.toml docker/requirements.in --extra aws --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-annotate -o docker/requirements.lock
+	uv pip compile pyproject.toml docker/requirements.in --extra aws --extra kubernetes --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-annotate -o docker/requirements.lock

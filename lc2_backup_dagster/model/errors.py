@@ -38,6 +38,8 @@
     │   ├── ResourceConflict      a resource was changed by somebody else since it was read
     │   ├── ExportFailed          an application could not make its export, or not in time
     │   ├── ExportInvalid         an export lacks documents, or holds one that cannot be kept
+    │   ├── HookFailed            a command before a backup failed, or left no usable artefact
+    │   │   └── HookTimedOut      it was stopped at the end of its time
     │   └── Fenced                this attempt was superseded; its commit is refused
     └── IntegrityError            alarm; never fall back to something else
         ├── PartCorrupt           a stored object does not have the bytes its manifest promises
@@ -225,6 +227,14 @@ class ExportFailed(PermanentError):
 
 class ExportInvalid(PermanentError):
     """An export lacks documents, or holds one that is too large, does not parse or has no usable path."""
+
+
+class HookFailed(PermanentError):
+    """A command before a backup failed, or left no usable artefact; the attribute ``output`` has what it said."""
+
+
+class HookTimedOut(HookFailed):
+    """A command before a backup had not ended when its time was over, and was stopped."""
 
 
 class Fenced(PermanentError):

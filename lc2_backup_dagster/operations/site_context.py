@@ -11,6 +11,7 @@ from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.exports.ports import ExportSource
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.engines.files.verify.sampling import SampleAim
+from lc2_backup_dagster.engines.hooks.run import BoundHook
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import ConfigurationError
@@ -195,6 +196,7 @@ class SiteContext:
         restore: where restores go.
         limits: its policies.
         open_repository: opens the repository; True lets a first backup make it.
+        hooks: commands that run before a backup, in their order.
         configuration: its configuration, or None where it has none.
     """
 
@@ -206,6 +208,7 @@ class SiteContext:
     limits: Limits
     open_repository: Callable[[bool], SiteRepository]
     configuration: ConfigurationAccess | None = None
+    hooks: tuple[BoundHook, ...] = ()
 
     @property
     def files(self) -> FilesAccess:

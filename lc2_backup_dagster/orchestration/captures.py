@@ -47,9 +47,11 @@ def capture_component(component: Component, context: dg.AssetExecutionContext, o
     if component is Component.CONFIGURATION:
         return capture_configuration(opened, **asked, progress=progress.objects_done)
     if component is Component.FILES:
+        asked["say"] = context.log.info
         return capture_site_files(opened, **asked, progress=progress.objects_done, expect=progress.expect)
-    capture = capture_database if component is Component.DATABASE else capture_database_dump
-    return capture(opened, **asked, progress=progress.bytes_done)
+    if component is Component.DATABASE:
+        return capture_database(opened, **asked, progress=progress.bytes_done)
+    return capture_database_dump(opened, **asked, progress=progress.bytes_done, say=context.log.info)
 
 
 def materialized(

@@ -95,6 +95,7 @@ def _begin(site: SiteAssets) -> dg.OpDefinition:
                     asked_at=asked_at(context),
                     initiator=initiator_of(context),
                     ticket=ticket_of(context),
+                    say=context.log.info,
                 )
             except ComponentBusy as busy:
                 # The pool made the whole of another run wait; here its slot is free while that run's shards work.

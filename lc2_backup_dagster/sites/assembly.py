@@ -39,6 +39,7 @@ from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
 from lc2_backup_dagster.sites.configuration import configuration_access
 from lc2_backup_dagster.sites.cron import longest_pause_days
+from lc2_backup_dagster.sites.hooks import HookDefinition, open_hooks
 from lc2_backup_dagster.sites.schema import Destination, Files, SiteDefinition
 from lc2_backup_dagster.sites.selection import (
     ProtectionRules,
@@ -150,6 +151,7 @@ def open_site(definition: SiteDefinition, *, environment: Mapping[str, str], clo
             verification=_verification(definition),
         ),
         open_repository=open_repository,
+        hooks=open_hooks(definition, environment),
     )
     return OpenSite(definition=definition, destination_store=destination, context=context)
 
@@ -178,6 +180,10 @@ def _variables(model: BaseModel, above: str) -> Iterator[RequiredVariable]:
             yield from _variables(value, f"{path}.")
         elif name.endswith("_env") and isinstance(value, str):
             yield RequiredVariable(path, value)
+        elif isinstance(value, tuple):
+            for index, hook in enumerate(cast(tuple[object, ...], value)):
+                if isinstance(hook, HookDefinition):
+                    yield from (RequiredVariable(f"{path}[{index}].passEnv", each) for each in hook.pass_env)
 
 
 def _check_environment(definition: SiteDefinition, environment: Mapping[str, str]) -> None:

@@ -87,6 +87,11 @@ def _kinds_reference(location: Location) -> Iterator[FieldLine]:
             yield replace(line, description=_description(variant, {})) if is_kind else line
 
 
+def runners_reference() -> Iterator[FieldLine]:
+    """Yield the fields of what runs a hook, by its kind."""
+    yield from _kinds_reference(("hooks", 0, "runner"))
+
+
 def markdown_table(lines: Iterable[FieldLine]) -> str:
     """Render fields as a Markdown table, the way ``docs/site-file.md`` shows them."""
     rows = ["| field | takes | default | what it is for |", "|---|---|---|---|"]
@@ -154,6 +159,8 @@ def _default(field: _Schema, name: str, required: set[str]) -> str | None:
         return "—"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, dict) and list(value) == ["kind"]:
+        return f"`{{kind: {value['kind']}}}`"
     if isinstance(value, dict):
         return "as below" if value else "`{}`"
     return "`''`" if value == "" else f"`{value}`"
@@ -163,6 +170,8 @@ def _takes(field: _Schema, real: _Schema) -> str:
     if variants := _variants(real):
         if "hooks" in variants:
             return "a source, see [Configuration](#configuration)"
+        if "job" in variants:
+            return "what runs a hook, see [Hooks](#hooks)"
         return "a store, see [Stores](#stores)"
     merged = {**real, **{key: field[key] for key in ("enum", "const") if key in field}}
     if "const" in merged:

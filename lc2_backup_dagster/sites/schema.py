@@ -7,7 +7,7 @@ descriptions here (``reference.py``).
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from lc2_backup_dagster.applications.registry import APPLICATIONS, application_of
@@ -19,6 +19,7 @@ from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.sites.configuration import Configuration
 from lc2_backup_dagster.sites.cron import longest_pause_days
+from lc2_backup_dagster.sites.hooks import HookDefinition, refuse_duplicates
 from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
 from lc2_backup_dagster.sites.values import (
     AbsolutePath,
@@ -297,6 +298,9 @@ class SiteDefinition(Strict):
     configuration: Configuration | None = Field(
         default=None, description="The application's configuration; absent where none is captured."
     )
+    hooks: Annotated[tuple[HookDefinition, ...], AfterValidator(refuse_duplicates)] = Field(
+        default=(), description="Commands that run before a backup, in this order."
+    )
     schedules: Schedules = Field(default=Schedules(), description="When backups are made.")
     retention: Retention = Field(default=Retention(), description="How many backups are kept.")
     restore: Restore = Field(default=Restore(), description="Where restores go unless a launch says otherwise.")
@@ -337,6 +341,25 @@ class SiteDefinition(Strict):
         if kind not in APPLICATIONS:
             refuse("is not an application this service knows", allowed=", ".join(sorted(APPLICATIONS)))
         return kind
+
+    @model_validator(mode="after")
+    def _hooks_run_before_something(self) -> Self:
+        captured = {"database_dump": True, "files": self.files, "configuration": self.configuration}
+        for hook in self.hooks:
+            if captured[hook.before] is None:
+                _refuse_at(
+                    "hooks",
+                    f"has '{hook.name}' before {hook.before}, which the site does not have, so it would never run",
+                    allowed=", ".join(word for word, there in captured.items() if there is not None),
+                )
+        source = self.configuration.source.kind if self.configuration else None
+        if source == "hooks" and not any(hook.store_artifact for hook in self.hooks):
+            _refuse_at(
+                "configuration.source",
+                "is what hooks leave behind, but no hook has storeArtifact",
+                allowed="a hook with storeArtifact and artifactPath, or another kind of source",
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -5,14 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from lc2_backup_dagster.sites.fields import configuration_reference, markdown_table, reference, stores_reference
+from lc2_backup_dagster.sites.fields import (
+    configuration_reference,
+    markdown_table,
+    reference,
+    runners_reference,
+    stores_reference,
+)
 from lc2_backup_dagster_tests.sites.site_text import FILE, definition_of, parse
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "site-file.md"
 
 
 @pytest.mark.parametrize(
-    ("name", "lines"), [("fields", reference), ("stores", stores_reference), ("configuration", configuration_reference)]
+    ("name", "lines"),
+    [
+        ("fields", reference),
+        ("runners", runners_reference),
+        ("stores", stores_reference),
+        ("configuration", configuration_reference),
+    ],
 )
 def test_the_document_has_the_table_of_the_schema(name, lines):
     found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", DOCUMENT.read_text(), re.DOTALL)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from lc2_backup_dagster.engines.hooks.ports import Say
 from lc2_backup_dagster.engines.postgres.dump.capture import Dump, capture_dump
 from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
 from lc2_backup_dagster.engines.postgres.servers.server import Server
@@ -13,6 +14,7 @@ from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Window
 from lc2_backup_dagster.operations.capture.captured import Captured
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
+from lc2_backup_dagster.operations.capture.hooks import run_hooks_before, silent
 from lc2_backup_dagster.operations.capture.past_windows import reach_into, server_as_of
 from lc2_backup_dagster.operations.capture.windows import is_past
 from lc2_backup_dagster.operations.scratch import scratch_folder
@@ -30,15 +32,17 @@ def capture_database_dump(
     asked_at: datetime,
     initiator: Initiator,
     progress: Progress = lambda done, total: None,
+    say: Say = silent,
 ) -> Captured:
     """Dump the database and, in the same snapshot, the rows that name files; commit both as one backup.
 
     A past day is dumped from a private server that base backup and archived WAL are restored to, as of the latest
-    moment of that day.
+    moment of that day. The site's hooks for dumps run before anything is begun, unless the window is past.
 
     Raises:
         WindowNotRestorable: nothing of a past window can be restored, or the snapshot of a present one was taken
             outside it (the dump is kept then).
+        HookFailed: a hook failed; nothing was begun.
         BackupError: everything engine and repository raise; nothing half-done is listed.
     """
     if is_past(window, asked_at=asked_at):
@@ -47,6 +51,7 @@ def capture_database_dump(
     server = context.database.server
     # Before the run: a client older than the server is refused, and nothing is written (L-29).
     tools = _tools_for(context, server)
+    run_hooks_before(Component.DATABASE_DUMP, context, initiator=initiator, say=say)
     with frame.repository.begin(Component.DATABASE_DUMP, window=window.key, initiator=initiator) as attempt:
         dump = _dump(context, frame, attempt, server=server, tools=tools, progress=progress)
         return frame.commit(attempt, _draft(dump, server.database), decides=dump.moment.restorable_until)

@@ -13,6 +13,7 @@ from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, P
 from lc2_backup_dagster.engines.files.ports import Progress
 from lc2_backup_dagster.engines.files.verify.proof_sets import known_hashes
 from lc2_backup_dagster.engines.files.verify.proofs import with_known_hashes
+from lc2_backup_dagster.engines.hooks.ports import Say
 from lc2_backup_dagster.model.errors import WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window
@@ -21,6 +22,7 @@ from lc2_backup_dagster.operations.capture.captured import Captured, moments
 from lc2_backup_dagster.operations.capture.files_draft import files_draft, require_complete
 from lc2_backup_dagster.operations.capture.files_plan import FilesPlan, listed_from, plan_of_now, plan_of_past
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
+from lc2_backup_dagster.operations.capture.hooks import run_hooks_before, silent
 from lc2_backup_dagster.operations.capture.windows import is_past, nearest
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.history import CommittedBackup
@@ -39,6 +41,7 @@ def capture_site_files(
     initiator: Initiator,
     progress: Progress | None = None,
     expect: Expect | None = None,
+    say: Say = silent,
 ) -> Captured:
     """Capture every file of the site, in this process, and commit it as the backup of a window.
 
@@ -47,15 +50,19 @@ def capture_site_files(
     computed of copies made by the store go into the new manifest.
 
     A past window is filled from the versions that the source keeps, as of the window's last moment. So is a window that
-    ended before the listing began: what was captured is kept under the window it belongs to.
+    ended before the listing began: what was captured is kept under the window it belongs to. The site's hooks for files
+    run before anything is begun, unless the window is past.
 
     Raises:
+        HookFailed: a hook failed; nothing was begun.
         WindowNotRestorable: the window is past, or the listing began outside it (the backup is kept then), and the
             source's versions do not prove what was there.
         BackupPartial: some files could not be read; all others were committed as a backup that is called partial.
         BackupError: everything engine and repository raise; nothing half-done is listed.
     """
     frame, plan = choose_plan(context, window=window, asked_at=asked_at)
+    if plan.as_of is None:
+        run_hooks_before(Component.FILES, context, initiator=initiator, say=say)
     try:
         return _capture(context, frame, plan, initiator=initiator, progress=progress, expect=expect)
     except WindowNotRestorable as late:

@@ -17,6 +17,7 @@ from lc2_backup_dagster.engines.files.capture.shard_merge import merge_shards
 from lc2_backup_dagster.engines.files.capture.shard_results import ShardResult, read_result, write_result
 from lc2_backup_dagster.engines.files.capture.shards import Lane, Shard, plan_key, shards_of
 from lc2_backup_dagster.engines.files.ports import Progress
+from lc2_backup_dagster.engines.hooks.ports import Say
 from lc2_backup_dagster.model.clock import from_text, to_text
 from lc2_backup_dagster.model.errors import ComponentMissing, ConfigurationError, Fenced, WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
@@ -35,6 +36,7 @@ from lc2_backup_dagster.operations.capture.files import (
 from lc2_backup_dagster.operations.capture.files_draft import files_draft, require_complete
 from lc2_backup_dagster.operations.capture.files_plan import FilesPlan
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
+from lc2_backup_dagster.operations.capture.hooks import run_hooks_before, silent
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.history import CommittedBackup, RunningAttempt
 from lc2_backup_dagster.repository.record import Initiator
@@ -60,7 +62,15 @@ class _Shared:
     plan: FilesPlan
 
 
-def begin_shards(context: SiteContext, *, window: Window, asked_at: datetime, initiator: Initiator, ticket: str) -> str:
+def begin_shards(
+    context: SiteContext,
+    *,
+    window: Window,
+    asked_at: datetime,
+    initiator: Initiator,
+    ticket: str,
+    say: Say = silent,
+) -> str:
     """Begin an attempt whose shards are captured by ``capture_shard``, and return its id.
 
     Args:
@@ -69,13 +79,17 @@ def begin_shards(context: SiteContext, *, window: Window, asked_at: datetime, in
         asked_at: when the run was asked for.
         initiator: who asks.
         ticket: names the run, and every run that goes on with it.
+        say: told what the site's hooks for files say; they run before anything is begun, unless the window is past.
 
     Raises:
+        HookFailed: a hook failed; nothing was begun.
         WindowNotRestorable: the window has not begun, or is past and cannot be rebuilt.
         ComponentBusy: another attempt is alive.
         BackupError: everything the repository raises; nothing half-done is listed.
     """
     frame, plan = choose_plan(context, window=window, asked_at=asked_at)
+    if plan.as_of is None:
+        run_hooks_before(Component.FILES, context, initiator=initiator, say=say)
     repository = frame.repository
     prefixes = tuple(shard.prefix for shard in shards_of(context.files.shards)[:-1])
     with repository.begin(

@@ -13,7 +13,7 @@ from lc2_backup_dagster.engines.postgres.dump.capture import DUMP_STREAM, GLOBAL
 from lc2_backup_dagster.engines.postgres.dump.directory import DIRECTORY_STREAM
 from lc2_backup_dagster.engines.postgres.servers import tools
 from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
-from lc2_backup_dagster.model.errors import TargetNotEmpty, ToolTooOld
+from lc2_backup_dagster.model.errors import HookFailed, TargetNotEmpty, ToolTooOld
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import WindowLength
 from lc2_backup_dagster.operations.capture.dump import capture_database_dump
@@ -134,3 +134,17 @@ def test_tools_older_than_the_server_are_refused_before_anything_is_written(make
         capture(site)
     assert not (tmp_path / "ran").exists()
     assert [record.type for record in site.repository.log.records()] == []
+
+
+def test_a_hook_of_the_site_file_runs_before_the_dump_and_a_failed_one_begins_none(make_site, tmp_path):
+    site = make_site(own=True)
+
+    def with_command(*command: str):
+        hook = {"name": "quiesce", "command": list(command), "before": "database_dump"}
+        return site.changed(site.root, hooks=[hook])
+
+    with pytest.raises(HookFailed, match=r"hook quiesce ended with exit code 3; its output ends: not now"):
+        capture(with_command("/bin/sh", "-c", "echo not now; exit 3"))
+    assert [record.type for record in site.repository.log.records()] == []
+    assert capture(with_command("touch", str(tmp_path / "ran"))).backup.kind is BackupKind.DUMP
+    assert (tmp_path / "ran").exists()
