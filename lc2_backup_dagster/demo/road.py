@@ -12,8 +12,10 @@ from lc2_backup_dagster.demo.platform import DemoPlatform, LiveSite
 from lc2_backup_dagster.demo.report import SiteReport, tell_backups, tell_restorable
 from lc2_backup_dagster.demo.servers.dagster_client import DagsterClient
 from lc2_backup_dagster.demo.sites.site import Say
+from lc2_backup_dagster.engines.hooks.run import run_hooks
 from lc2_backup_dagster.model.errors import PermanentError
 from lc2_backup_dagster.model.globs import GlobSet
+from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.operations.capture.bind_recovery_point import restorable_points
 from lc2_backup_dagster.operations.scratch import scratch_folder
@@ -171,6 +173,8 @@ class SiteRoad:
             artifacts, waiting = scratch / "artifacts", scratch / "documents"
             artifacts.mkdir()
             waiting.mkdir()
+            hooks = [each for each in context.hooks if each.component is Component.CONFIGURATION]
+            run_hooks(hooks, artifacts=artifacts, say=lambda line: None)
             with access.open_source(ExportNeeds(artifacts, waiting, before=None)) as source:
                 found = compare_documents(source, self.places.configuration, ignore=restless.match)
         report.differences["configuration"] = found

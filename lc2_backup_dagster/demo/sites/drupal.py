@@ -1,14 +1,19 @@
 """The demo's Drupal: pages with public and private files, and configuration that lies in the database."""
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
+from shlex import quote
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.demo.seed.drupal import seed_drupal
 from lc2_backup_dagster.demo.seed.drupal_changes import change_drupal
 from lc2_backup_dagster.demo.seed.drupal_scale import DrupalScale
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
-from lc2_backup_dagster.demo.sites.site import Connection, DemoSite
+from lc2_backup_dagster.demo.sites.site import Connection, DemoSite, Surroundings
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.site import SiteId
 
@@ -42,6 +47,25 @@ def _moment(connection: Connection, store: ObjectStore, random: Random) -> str:
     return f"{what} a {'file' if what == 'replace' else 'page'}" if what != "configure" else "change configuration"
 
 
+@contextmanager
+def _beside(around: Surroundings) -> Generator[Mapping[str, str]]:
+    """Give the site a drush, found by its name as a real one is, and the folder that it exports to."""
+    folder, owner = around.home / "drupal", around.owner
+    sync, programs = folder / "config" / "sync", folder / "bin"
+    for each in (sync, programs):
+        each.mkdir(parents=True, exist_ok=True)
+    package = Path(__file__).parents[3]
+    command = f"PYTHONPATH={quote(str(package))} exec {quote(sys.executable)} -m lc2_backup_dagster.demo.drush"
+    drush = programs / "drush"
+    drush.write_text(f'#!/bin/sh\n{command} "$@"\n', encoding="utf-8")
+    drush.chmod(0o755)
+    yield {
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "DRUPAL_DATABASE_URL": f"postgresql://{owner.user}:{owner.password}@{owner.host}:{owner.port}/{owner.database}",
+        "DRUPAL_CONFIG_SYNC_DIRECTORY": str(sync),
+    }
+
+
 DRUPAL = DemoSite(
     site=SiteId("retail", "drupal"),
     database="drupal",
@@ -54,4 +78,12 @@ DRUPAL = DemoSite(
     seed=_seed,
     day=_day,
     moment=_moment,
+    beside=_beside,
+    # What change_drupal changes.
+    restless=(
+        "system.site.yml",
+        "system.performance.yml",
+        "language/de/system.site.yml",
+        "block.block.olivero_notice.yml",
+    ),
 )
