@@ -163,7 +163,7 @@ class SiteRoad:
                 database=self.live.postgres.server(self.places.database),
                 files=PrefixedStore(platform.store(site.restored_bucket), self.places.prefix),
                 known_before=known,
-                versioned=False,
+                versioned=site.versioned,
             )
         )
 
