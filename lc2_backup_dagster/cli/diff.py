@@ -10,7 +10,7 @@ from lc2_backup_dagster.cli.printed import file_fields, key_text, printed_lines,
 from lc2_backup_dagster.cli.session import Session, pass_session, size_text
 from lc2_backup_dagster.engines.files.manifest.differences import Difference, DifferenceTotals, What
 from lc2_backup_dagster.operations.browse.compare_files import compare_files
-from lc2_backup_dagster.operations.browse.stored_files import files_backup
+from lc2_backup_dagster.operations.browse.stored_files import files_backup, members_named
 
 _MARKS = {What.ADDED: "+", What.REMOVED: "-", What.CONTENT: "M", What.METADATA: "U", What.TIME: "T"}
 
@@ -43,7 +43,11 @@ def diff(session: Session, site: str, first: str, second: str, below: str, compo
     old, new = files_backup(repository, first), files_backup(repository, second)
     tell_if_partial(session, old, new)
     totals = DifferenceTotals()
-    with printed_lines() as out, compare_files(repository, old, new, totals, prefix=below) as found:
+    members = members_named(repository, first), members_named(repository, second)
+    with (
+        printed_lines() as out,
+        compare_files(repository, old, new, totals, prefix=below, members=members) as found,
+    ):
         for each in found:
             if only_totals:
                 continue

@@ -17,7 +17,7 @@ from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine
 from lc2_backup_dagster.engines.files.manifest.levels import Folder, one_level
 from lc2_backup_dagster.model.clock import to_text
 from lc2_backup_dagster.model.errors import ObjectNotFound
-from lc2_backup_dagster.operations.browse.stored_files import files_backup, stored_lines
+from lc2_backup_dagster.operations.browse.stored_files import files_backup, members_named, stored_lines
 
 
 @click.command()
@@ -31,11 +31,11 @@ from lc2_backup_dagster.operations.browse.stored_files import files_backup, stor
 def ls(session: Session, site: str, backup: str, prefix: str, recursive: bool, as_long: bool, component: str) -> None:
     """List the files, or the documents of the configuration, of BACKUP of SITE whose name begins with PREFIX.
 
-    BACKUP is a recovery point, a backup of the component, or 'latest'. Documents are listed at any depth. Of files, one
-    level is shown: a folder with the number and size of all files below it. PREFIX is text: 'docs/' shows what lies in
-    the folder, 'docs' the folder itself and all that begins like it. Files are printed as they are read; reading begins
-    near PREFIX. The SHA-256 of a file that the store itself copied is 'pending' until its bytes were read. With --json
-    every line is one JSON object.
+    BACKUP is a recovery point (then files are as of its moment), a backup of the component, or 'latest'. Documents are
+    listed at any depth. Of files, one level is shown: a folder with the number and size of all files below it. PREFIX
+    is text: 'docs/' shows what lies in the folder, 'docs' the folder itself and all that begins like it. Files are
+    printed as they are read; reading begins near PREFIX. The SHA-256 of a file that the store itself copied is
+    'pending' until its bytes were read. With --json every line is one JSON object.
     """
     if component == CONFIGURATION:
         list_documents(session, site, backup, prefix=prefix, as_long=as_long)
@@ -44,7 +44,8 @@ def ls(session: Session, site: str, backup: str, prefix: str, recursive: bool, a
     found = files_backup(repository, backup)
     tell_if_partial(session, found)
     shown = files = size_bytes = 0
-    with printed_lines() as out, stored_lines(repository, found, prefix=prefix) as lines:
+    members = members_named(repository, backup)
+    with printed_lines() as out, stored_lines(repository, found, prefix=prefix, members=members) as lines:
         for each in lines if recursive else one_level(lines, prefix=prefix):
             shown += 1
             files += each.files if isinstance(each, Folder) else 1

@@ -49,6 +49,12 @@ from lc2_backup_dagster.operations.restore.request import RestoreRequest, Restor
     is_flag=True,
     help="With overwrite: in the end delete what the target has and the backup has not. Asks for --confirm.",
 )
+@click.option(
+    "--remove-orphans",
+    is_flag=True,
+    help="In the end remove those of the files that this restore has brought that no row of the restored database "
+    "names; never generated ones, never others.",
+)
 @click.option("--confirm", metavar="TARGET", help="Name of the target where files may be lost, as --dry-run prints it.")
 @click.option(
     "--target-directory",
@@ -93,6 +99,7 @@ def restore(
     on_conflict: str,
     checksum: bool,
     delete_extra: bool,
+    remove_orphans: bool,
     confirm: str | None,
     target_directory: Path | None,
     configuration_directory: Path | None,
@@ -127,7 +134,7 @@ def restore(
     chosen = bool(globs or keys or below)
     # Whoever names a file means that file, and not the database with it.
     wanted = RestoreScope(scope) if scope else RestoreScope.FILES if chosen else RestoreScope.FULL
-    of_files = bool(chosen or target_bucket or target_prefix or checksum or delete_extra or confirm)
+    of_files = bool(chosen or target_bucket or target_prefix or checksum or delete_extra or remove_orphans or confirm)
     elsewhere = of_files or wanted is not RestoreScope.FULL
     if path is not None:
         if backup_id is None or output is None or target_directory or source_database or elsewhere or target.value:
@@ -156,6 +163,7 @@ def restore(
         conflict=Conflict(on_conflict),
         checksum=checksum,
         delete_extra=delete_extra,
+        remove_orphans=remove_orphans,
         confirm=confirm,
         jobs=jobs,
         dry_run=dry_run,

@@ -12,7 +12,7 @@ from lc2_backup_dagster.cli.session import Session, size_text
 from lc2_backup_dagster.engines.files.restore.remarks import remarks
 from lc2_backup_dagster.engines.files.restore.writing import Conflict, FilesRestore
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.restore.request import FilesPlan, RestoreRequest
+from lc2_backup_dagster.operations.restore.request import FilesPlan, RestoreRequest, RestoreScope
 from lc2_backup_dagster.operations.restore.run import Restored, restore
 
 
@@ -32,6 +32,8 @@ def check_file_options(request: RestoreRequest, *, yes: bool) -> None:
         raise click.UsageError("--delete-extra goes with everything, or everything --below a prefix; not with a choice")
     if request.delete_extra and request.conflict is not Conflict.OVERWRITE:
         raise click.UsageError("--delete-extra goes with --on-conflict overwrite")
+    if request.remove_orphans and (request.scope is not RestoreScope.FULL or not request.selection.is_everything):
+        raise click.UsageError("--remove-orphans goes with database and files of a recovery point, both whole")
     if request.changes_what_is_there and not request.dry_run and request.confirm is None:
         instead = "--yes is not enough: " if yes else ""
         raise click.UsageError(
@@ -91,6 +93,8 @@ def _print(session: Session, restored: Restored, *, confirm: bool) -> None:
     if restored.files:
         out.print(_files_sentence(restored.files), markup=False)
         _print_doubts(session, restored.files)
+    if restored.rows:
+        out.print(f"rows: {'' if restored.rows.passed else 'DOUBTFUL: '}{restored.rows.message}", markup=False)
     if restored.configuration:
         told = restored.configuration
         out.print(f"configuration: {number_of(told.documents, 'document')} in {told.directory}", markup=False)
@@ -126,6 +130,12 @@ def _print_forecast(session: Session, plan: FilesPlan) -> None:
             f"  to delete: {number_of(told.deleted, 'file')}, {size_text(told.deleted_bytes)}: "
             f"{_listed(told.deleted_first, told.deleted)}",
             markup=False,
+        )
+
+    if told.orphans:
+        listed = _listed(told.orphans_first, told.orphans)
+        out.print(
+            f"  to remove in the end, no row names them: {number_of(told.orphans, 'file')}: {listed}", markup=False
         )
 
 

@@ -244,13 +244,22 @@ def files_match_rows(match: Mapping[str, Any], *, dangling_limit_share: float) -
     rows, dangling = int(match["rows"]), int(match["dangling_count"])
     resized = int(match["size_mismatch_count"])
     links = int(match.get("link_count", 0))
+    held, copied = int(match.get("from_backup", 0)), int(match.get("from_versions", 0))
+    problem = str(match.get("keeping_problem", ""))
     share = (dangling + resized) / rows if rows else 0.0
     return Outcome(
         "files_match_rows",
         passed=share <= dangling_limit_share,
         message=f"{rows} rows name files, {dangling} of them name a file that is missing and {resized} one of another "
         f"size ({share:.2%}, limit {dangling_limit_share:.2%}); {match['orphan_count']} files are named by no row"
-        + (f"; {links} rows name a symbolic link, whose content lies wherever it leads" if links else ""),
+        + (f"; {links} rows name a symbolic link, whose content lies wherever it leads" if links else "")
+        + (
+            f"; of the files that were deleted or replaced after the dump's snapshot {held} come from the backup "
+            f"before and {copied} from versions of the source"
+            if held or copied
+            else ""
+        )
+        + (f"; {problem}" if problem else ""),
         facts=dict(match),
     )
 

@@ -45,7 +45,7 @@ def capture_component(component: Component, context: dg.AssetExecutionContext, o
     asked: dict[str, Any] = {"window": window, "asked_at": asked_at(context), "initiator": initiator_of(context)}
     progress = LoggedProgress(context.log, str(component))
     if component is Component.CONFIGURATION:
-        return capture_configuration(opened, **asked, progress=progress.objects_done)
+        return capture_configuration(opened, **asked, progress=progress.objects_done, say=context.log.info)
     if component is Component.FILES:
         asked["say"] = context.log.info
         return capture_site_files(opened, **asked, progress=progress.objects_done, expect=progress.expect)

@@ -98,6 +98,7 @@ def restore_request(point: str, config: RestoreConfig) -> RestoreRequest:
         below=config.files_below,
         keys=tuple(config.file_keys),
         conflict=Conflict(config.on_conflict),
+        remove_orphans=config.remove_orphans,
         jobs=config.jobs,
         dry_run=config.dry_run,
     )
@@ -135,6 +136,8 @@ def plan_text(plan: RestorePlan) -> str:
                 f"- of them {told.written} files, {readable_bytes(told.written_bytes)}, would be written, and "
                 f"{told.kept} that are there would stay"
             )
+            if told.orphans:
+                lines.append(f"- in the end {told.orphans} of them would be removed, because no row names them")
     if told := plan.configuration:
         where = f"to {told.target}" if told.target else "left out, no directory is named"
         lines.append(f"- {told.documents} documents of the configuration, {readable_bytes(told.plain_bytes)}, {where}")
@@ -161,6 +164,14 @@ def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
         shown["files_kept"] = dg.MetadataValue.int(restored.files.kept)
         if told := remarks(restored.files):
             shown["not_as_in_the_backup"] = dg.MetadataValue.md("\n".join(f"- {remark}" for remark in told))
+    if restored.rows:
+        shown["files_match_rows"] = dg.MetadataValue.bool(restored.rows.passed)
+        shown["rows_and_files"] = dg.MetadataValue.text(restored.rows.message)
+        if match := restored.rows.match:
+            shown["rows"] = dg.MetadataValue.int(match.rows)
+            shown["dangling_rows"] = dg.MetadataValue.int(match.dangling_count)
+            shown["orphans"] = dg.MetadataValue.int(match.orphan_count)
+            shown["orphans_removed"] = dg.MetadataValue.int(restored.rows.removed.count)
     if restored.configuration:
         shown["configuration_directory"] = dg.MetadataValue.path(str(restored.configuration.directory))
         shown["documents"] = dg.MetadataValue.int(restored.configuration.documents)

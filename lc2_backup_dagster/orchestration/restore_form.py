@@ -77,6 +77,11 @@ class RestoreConfig(dg.Config):
         "also how a restore that broke off is continued). Overwriting, and deleting what the backup does not have, are "
         "for the command line, on purpose: there the target is confirmed by its name.",
     )
+    remove_orphans: bool = Field(
+        default=False,
+        description="Scope `full` of everything: in the end remove those of the files that this restore has brought "
+        "that no row of the restored database names; never generated ones, never others. A dry run names them.",
+    )
     target_directory: str | None = Field(
         default=None,
         description="Scopes `server` and `files`: a new or empty directory on the machine that runs the restore (for "

@@ -359,6 +359,12 @@ class SiteDefinition(Strict):
                 "is what hooks leave behind, but no hook has storeArtifact",
                 allowed="a hook with storeArtifact and artifactPath, or another kind of source",
             )
+        if source != "hooks" and any(hook.store_artifact for hook in self.hooks):
+            _refuse_at(
+                "hooks",
+                "store artefacts that nothing takes",
+                allowed="storeArtifact together with configuration.source of kind hooks",
+            )
         return self
 
     @model_validator(mode="after")

@@ -42,10 +42,24 @@ def test_a_restore_tells_what_was_done_and_what_remains_to_do(copy, backed_up, p
         assert f"database tiny_by_cli: {tables} tables" in answer.out
         assert f"files: {files} written, 0 left as they were" in answer.out
         assert "now: reindex required" in answer.out
+        assert "rows name files, 0 of them name a file that is missing" in answer.out
         assert "tiny_by_cli" in databases_of(postgres)
     finally:
         drop_database(postgres, "tiny_by_cli")
     assert len(content_of(copy.restored / "cli")) == files
+
+
+def test_orphans_are_named_by_the_dry_run_and_then_removed(copy, backed_up, point, postgres):
+    options = ["--target-database", "tiny_by_cli", "--target-prefix", "cli/", "--remove-orphans"]
+    answer = lc2(copy, "restore", SITE, point, *options, "--dry-run")
+    assert f"to remove in the end, no row names them: 2 files: {SEALED_ALONE}, lc2-demo-seed.json" in answer.out
+    try:
+        answer = lc2(copy, "restore", SITE, point, *options)
+    finally:
+        drop_database(postgres, "tiny_by_cli")
+    assert answer.code == 0, answer.err
+    assert "2 files are named by no row; 2 of those removed" in answer.out
+    assert len(content_of(copy.restored / "cli")) == backed_up.files.backup.summary["objects"] - 2
 
 
 def test_json_of_a_restore_is_for_machines(copy, point):
@@ -82,6 +96,8 @@ def test_a_server_that_is_away_ends_with_3(copy, point):
         (["--delete-extra", "--on-conflict", "overwrite", "--confirm", "x", "--file", "*"], "not with a choice"),
         (["--delete-extra", "--on-conflict", "overwrite", "--confirm", "x", "--key", "x"], "not with a choice"),
         (["--checksum", "--on-conflict", "skip"], "goes with that"),
+        (["--remove-orphans", "--scope", "files"], "both whole"),
+        (["--remove-orphans", "--below", "x"], "both whole"),
         (["--target-bucket", "x", "--target-directory", "/tmp/x", "--scope", "files"], "not to both"),
         (["--target-directory", "/tmp/x", "--key", "y", "--scope", "full"], "goes with no other target"),
         (["--target-prefix", "no-slash"], "ends with a slash"),

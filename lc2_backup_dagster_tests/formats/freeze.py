@@ -18,20 +18,29 @@ import stat
 import struct
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.local.store import DirectoryStore
 from lc2_backup_dagster.engines.files.capture.capture import FileSource, capture_files
+from lc2_backup_dagster.engines.files.keeping.keep import RowsOfDump, keep_for_rows
 from lc2_backup_dagster.engines.files.manifest.entry import Protection, decode_entries
+from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine, entry_lines
 from lc2_backup_dagster.engines.postgres.base.tar_index import TarScanner
+from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.site import BackupKind, Component, SiteId
 from lc2_backup_dagster.model.window import Moment
+from lc2_backup_dagster.operations.browse.stored_files import stored_lines
 from lc2_backup_dagster.repository import layout
+from lc2_backup_dagster.repository.attempt import Attempt
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.kit import put_kit
-from lc2_backup_dagster.repository.parts import WriteOptions
+from lc2_backup_dagster.repository.parts import Stream, WriteOptions
+from lc2_backup_dagster.repository.reading import StoredStream
 from lc2_backup_dagster.repository.record import Initiator, RecordType
 from lc2_backup_dagster.repository.sealing import associated_data
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
@@ -46,6 +55,8 @@ SYSTEM = "7445811234567890123"
 SOMEBODY = Initiator(actor="alice", source="ui", run_id="0b7e5a", host="worker-1")
 _OPTIONS = WriteOptions(part_bytes=64 * 1024)
 _MIB = 1024 * 1024
+_MOMENT = datetime.fromtimestamp(1_700_000_007, UTC)
+"""When the rows were read: a file's time is its size, so what ``_change`` writes is younger, what it finds is not."""
 
 
 def freeze(directory: Path) -> None:
@@ -85,8 +96,8 @@ class _Writer:
             _fill(source)
             full = self._files(source, None)
             _change(source)
-            files = self._files(source, full, posix=True)
-        self._recovery_point(dump, files, base)
+            files = self._files(source, full, posix=True, dump=dump)
+            self._recovery_point(dump, files, base, {**_facts(source), **_kept_facts()})
         self._dead_attempts()
         self._records(base, full)
         log = self._repository.log.history()
@@ -142,7 +153,10 @@ class _Writer:
         streams = {
             "dump.custom": b"PGDMP" + _text("row of a table", 150_000),
             "globals.sql": b"CREATE ROLE liferay;\n",
-            "file_references.jsonl": b'{"key":"20097/35201/report.txt/1.0","row_id":"id=1","size_bytes":6}\n',
+            "file_references.jsonl": b"".join(
+                b'{"key":"20097/35201/%s/1.0","row_id":"id=%d","size_bytes":%d}\n' % (name, number, size)
+                for number, (name, size) in enumerate([(b"changes", 6), (b"report.txt", 6), (b"vanishes", 24)], start=1)
+            ),
             "empty": b"",
         }
         details = {"server_version": "17.10", "tool_version": "17.10", "tables": 412}
@@ -161,7 +175,9 @@ class _Writer:
         self._expect(backup, {name: _fact(content) for name, content in contents.items()})
         return backup
 
-    def _files(self, source: Path, base: CommittedBackup | None, *, posix: bool = False) -> CommittedBackup:
+    def _files(
+        self, source: Path, base: CommittedBackup | None, *, posix: bool = False, dump: CommittedBackup | None = None
+    ) -> CommittedBackup:
         self._clock.move(minutes=10)
         repository = self._repository
         bases = [base.backup_id] if base else []
@@ -170,22 +186,23 @@ class _Writer:
             if base:
                 with repository.open_stream(repository.manifest(base.backup_id), "files") as reader:
                     previous = list(decode_entries(reader, name="files"))
-            captured = capture_files(
-                attempt,
-                repository,
-                FileSource(DirectoryStore(source, posix=posix), source_id="frozen", protection_of=_protection),
-                previous=previous,
-            )
+            store = DirectoryStore(source, posix=posix)
+            files = FileSource(store, source_id="frozen", protection_of=_protection)
+            captured = capture_files(attempt, repository, files, previous=previous)
+            streams, details = captured.streams, {"source_id": "frozen", "partial": False}
+            if base and dump:
+                kept = self._kept(attempt, files, captured.streams[0], base, dump)
+                streams, details["kept"] = (*streams, kept), {"dump": dump.backup_id}
             moment = Moment(self._clock.now(), self._clock.now())
             kind = BackupKind.INCREMENTAL if base else BackupKind.FULL
             backup = attempt.commit(
                 a_draft(
                     kind=kind,
                     parent=base and base.backup_id,
-                    streams=captured.streams,
+                    streams=streams,
                     moment=moment,
                     window="2026-11-23",
-                    details={"source_id": "frozen", "partial": False},
+                    details=details,
                     summary={"source_id": "frozen", "objects": captured.counts.objects},
                 )
             )
@@ -195,7 +212,35 @@ class _Writer:
             self._backups[backup.backup_id]["tree"] = _tree(source)
         return backup
 
-    def _recovery_point(self, dump: CommittedBackup, files: CommittedBackup, base: CommittedBackup) -> None:
+    def _kept(
+        self, attempt: Attempt, files: FileSource, listed: Stream, base: CommittedBackup, dump: CommittedBackup
+    ) -> Stream:
+        """Keep for the rows what was changed and deleted since ``base``."""
+        repository = self._repository
+        key_id = repository.sealer.key_id
+        stored = StoredStream(repository.store, repository.sealer, prefix=attempt.prefix, stream=listed, key_id=key_id)
+        references = [FileReference(key, "", fact["bytes"]) for key, fact in sorted(_kept_facts().items())]
+
+        @contextmanager
+        def new_lines() -> Iterator[Iterator[EntryLine]]:
+            with stored.open() as reader:
+                yield entry_lines(reader, name="files")
+
+        kept = keep_for_rows(
+            attempt,
+            repository,
+            files,
+            RowsOfDump(dump.backup_id, _MOMENT, lambda: nullcontext(iter(references))),
+            listed=new_lines,
+            known=lambda: stored_lines(repository, base),
+            versions=False,
+        )
+        assert kept.stream is not None and kept.from_backup == len(references)
+        return kept.stream
+
+    def _recovery_point(
+        self, dump: CommittedBackup, files: CommittedBackup, base: CommittedBackup, facts: dict[str, Any]
+    ) -> None:
         self._clock.move(minutes=10)
         members = {
             str(member.component): {"backup_id": member.backup_id, "manifest_sha256": member.manifest_sha256}
@@ -220,6 +265,7 @@ class _Writer:
                 )
             )
         self._expect(backup, {})
+        self._backups[backup.backup_id]["files_of_moment"] = facts
 
     def _dead_attempts(self) -> None:
         repository = self._repository
@@ -289,6 +335,14 @@ def _change(source: Path) -> None:
     (source / "20097/empty").mkdir(mode=0o700)
     (source / "20097/empty").chmod(0o2750)
     (source / "20097/35201/report.txt/1.0").chmod(0o640)
+
+
+def _kept_facts() -> dict[str, Any]:
+    """Return what rows of the dump name and ``_change`` has changed or deleted, as it was before."""
+    return {
+        "20097/35201/changes/1.0": _fact(b"before"),
+        "20097/35201/vanishes/1.0": _fact(b"only in the first backup"),
+    }
 
 
 def _write(source: Path, key: str, content: bytes) -> None:

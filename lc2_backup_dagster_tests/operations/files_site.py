@@ -103,7 +103,10 @@ class FilesSite:
 
     def contents(self, captured: Captured) -> dict[str, int]:
         """Return the size of every file of a backup."""
-        with file_entries(self.repository, captured.backup.backup_id) as entries:
+        return self.contents_of(captured.backup.backup_id)
+
+    def contents_of(self, backup_id: str) -> dict[str, int]:
+        with file_entries(self.repository, backup_id) as entries:
             return {entry.key: entry.size_bytes for entry in entries}
 
     def backups(self) -> list[str]:

@@ -11,7 +11,7 @@ from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.model.errors import ConfigurationError
 from lc2_backup_dagster.orchestration.restore_asset import restore_request
 from lc2_backup_dagster.orchestration.restore_form import OnConflict, RestoreConfig, Scope
-from lc2_backup_dagster_tests.operations.tiny_site import SEALED_ALONE, STORE_PREFIX, content_of
+from lc2_backup_dagster_tests.operations.tiny_site import SEALED_ALONE, STORE_PREFIX, content_of, drop_database
 from lc2_backup_dagster_tests.orchestration.test_site_assets import POINTS, failures, run
 
 
@@ -56,6 +56,24 @@ def test_no_form_can_overwrite_or_delete():
         assert request.conflict is not Conflict.OVERWRITE
         assert not request.changes_what_is_there
     assert not {"delete_extra", "confirm", "checksum"} & RestoreConfig.model_fields.keys()
+
+
+def test_a_whole_restore_tells_whether_rows_and_files_fit(backed_up, instance, monkeypatch, tmp_path: Path, postgres):
+    site = backed_up.site.copied(tmp_path)
+    point = backed_up.point.backup.backup_id
+    instance.add_dynamic_partitions(POINTS, [point])
+    form = {"target_database": "tiny_by_form", "remove_orphans": True}
+    plan = run(site, instance, monkeypatch, "restore", partition=point, config={**form, "dry_run": True})
+    [event] = plan.asset_materializations_for_node("retail__liferay__restore")
+    assert "in the end 2 of them would be removed" in event.metadata["plan"].value
+    try:
+        done = run(site, instance, monkeypatch, "restore", partition=point, config=form)
+    finally:
+        drop_database(postgres, "tiny_by_form")
+    assert done.success, failures(done)
+    [event] = done.asset_materializations_for_node("retail__liferay__restore")
+    told = {name: event.metadata[name].value for name in ("files_match_rows", "dangling_rows", "orphans_removed")}
+    assert told == {"files_match_rows": True, "dangling_rows": 0, "orphans_removed": 2}
 
 
 def test_a_form_chooses_files_as_the_command_line_does():

@@ -27,6 +27,8 @@ def with_hook(fields: str, *, more: str = "") -> str:
 
 def opened(fields: str, **environment: str):
     text = with_hook(fields) if fields else SITE
+    if "storeArtifact" in fields:
+        text = text.replace(CONFIGURATION, "configuration: {source: {kind: hooks}}\n")
     return open_site(definition_of(text), environment={**ENVIRONMENT, **environment}).context.hooks
 
 

@@ -11,14 +11,33 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Protocol
 
 from lc2_backup_dagster.clouds.store import PosixKind
-from lc2_backup_dagster.engines.files.manifest.entry import FileEntry
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
 from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.errors import ConfigurationError
 
 _SAMPLES = 100
+
+
+class MatchedFile(Protocol):
+    """What is asked of a file: entries of a backup have it, and objects of a store."""
+
+    @property
+    def key(self) -> str:
+        """Its key."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of its content."""
+        ...
+
+    @property
+    def kind(self) -> PosixKind:
+        """Whether it is a file, a link or a folder."""
+        ...
 
 
 @dataclass(slots=True)
@@ -57,9 +76,10 @@ class RowMatch:
 
 def match_rows(
     references: Iterable[FileReference],
-    entries: Iterable[FileEntry],
+    entries: Iterable[MatchedFile],
     *,
     is_generated: Callable[[str], bool] | None = None,
+    on_orphan: Callable[[str], None] = lambda key: None,
     base_key: Callable[[str], str] | None = None,
     scratch: Path | None = None,
 ) -> RowMatch:
@@ -71,6 +91,7 @@ def match_rows(
             sides are sorted here, on disk if need be.
         entries: ascending.
         is_generated: says which files the application makes again by itself; they are never orphans.
+        on_orphan: told every orphan; without ``base_key`` in ascending order.
         base_key: gives the key without its suffix, or the key itself.
         scratch: folder for what does not fit into memory.
 
@@ -89,7 +110,7 @@ def match_rows(
             rows = _sorted_by_base(rows, base_key, stack.enter_context(RowSorter(scratch)))
             files = _sorted_by_base(files, base_key, stack.enter_context(RowSorter(scratch)))
         for wanted, found in _joined(_grouped(rows, "the references"), _grouped(files, "the entries")):
-            _compare(match, wanted, found, is_generated)
+            _compare(match, wanted, found, is_generated, on_orphan)
     return match
 
 
@@ -128,7 +149,13 @@ def _joined(
             one, other = next(left, None), next(right, None)
 
 
-def _compare(match: RowMatch, wanted: list[Row], found: list[Row], is_generated: Callable[[str], bool] | None) -> None:
+def _compare(
+    match: RowMatch,
+    wanted: list[Row],
+    found: list[Row],
+    is_generated: Callable[[str], bool] | None,
+    on_orphan: Callable[[str], None],
+) -> None:
     match.rows += len(wanted)
     match.files += len(found)
     named: set[str] = set()
@@ -149,6 +176,7 @@ def _compare(match: RowMatch, wanted: list[Row], found: list[Row], is_generated:
         if size_bytes is not None and key not in named and not (is_generated and is_generated(key)):
             match.orphan_count += 1
             _keep(match.orphans, key)
+            on_orphan(key)
 
 
 def _keep(samples: list[str], text: str) -> None:

@@ -1,6 +1,6 @@
 """Compare the files of two backups as streams."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 from lc2_backup_dagster.engines.files.manifest.differences import Difference, DifferenceTotals, differences
@@ -17,6 +17,7 @@ def compare_files(
     totals: DifferenceTotals,
     *,
     prefix: str = "",
+    members: tuple[Iterable[str], Iterable[str]] = ((), ()),
 ) -> Generator[Iterator[Difference]]:
     """Open what differs from one files backup to another, ascending by key, read as a stream in fixed memory.
 
@@ -26,14 +27,15 @@ def compare_files(
         new: the second one.
         totals: counted up while the differences are read.
         prefix: only keys that begin with it.
+        members: ids that a recovery point binds whose files are meant, of either side; none for the backup itself.
 
     Raises:
         BackupError: one of the lists cannot be read.
     """
     source_id = old.summary.get("source_id")
     with (
-        stored_lines(repository, old, prefix=prefix) as before,
-        stored_lines(repository, new, prefix=prefix) as after,
+        stored_lines(repository, old, prefix=prefix, members=members[0]) as before,
+        stored_lines(repository, new, prefix=prefix, members=members[1]) as after,
     ):
         same_source = source_id is not None and source_id == new.summary.get("source_id")
         yield differences(before, after, totals, etags_comparable=same_source)

@@ -1,15 +1,17 @@
 """Look for files in every backup that is kept: which versions there are, and which backups hold each."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from heapq import merge
 from itertools import groupby
 from pathlib import Path
 
 from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine
 from lc2_backup_dagster.engines.files.manifest.selection import Selection
 from lc2_backup_dagster.engines.files.scratch import Row, RowSorter
-from lc2_backup_dagster.operations.browse.stored_files import stored_lines
+from lc2_backup_dagster.operations.browse.stored_files import kept_lines, points_with_kept, stored_lines
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
@@ -57,7 +59,8 @@ class FileVersion:
         etag: the source's etag, or None.
         version: the source's version id, or None.
         sha256: of the content; None while no backup that holds it knows.
-        backups: ids of the backups that hold this version, newest first.
+        backups: ids of the backups that hold this version, newest first; of a version that a files backup kept for the
+            rows of a dump, beside its listing, those of the recovery points that bind both: only they bring it back.
     """
 
     key: str
@@ -96,25 +99,36 @@ def find_versions(
         BackupError: a backup cannot be read.
     """
     selection = Selection.matching(wanted.globs)
+    names: list[str] = []
 
-    def rows(number: int, backup: CommittedBackup) -> Iterator[Row]:
-        reading(backup)
-        with stored_lines(repository, backup, prefix=selection.fixed_prefix) as lines:
-            for line in lines:
-                if line.key in selection and wanted.fits(line):
+    def matching(lines: Iterator[EntryLine], holders: Sequence[str]) -> Iterator[Row]:
+        numbers = range(len(names), len(names) + len(holders))
+        names.extend(holders)
+        for line in lines:
+            if line.key in selection and wanted.fits(line):
+                for number in numbers:
                     yield _row(line, number)
 
+    def rows(backup: CommittedBackup) -> Iterator[Row]:
+        reading(backup)
+        with ExitStack() as stack:
+            prefix = selection.fixed_prefix
+            listed = stack.enter_context(stored_lines(repository, backup, prefix=prefix))
+            kept = stack.enter_context(kept_lines(repository, backup, prefix=prefix))
+            points = [each.backup_id for each in points_with_kept(repository, backup)]
+            yield from merge(matching(listed, [backup.backup_id]), matching(kept, points), key=lambda row: row[0])
+
     if len(backups) == 1:
-        yield from _versions(rows(0, backups[0]), backups)
+        yield from _versions(rows(backups[0]), names)
         return
     with (
         scratch_folder(scratch, repository.site, "find") as folder,
         RowSorter(folder) as found,
     ):
-        for number, backup in enumerate(backups):
-            for row in rows(number, backup):
+        for backup in backups:
+            for row in rows(backup):
                 found.add(row)
-        yield from _versions(found.rows(), backups)
+        yield from _versions(found.rows(), names)
 
 
 def _row(line: EntryLine, backup: int) -> Row:
@@ -122,7 +136,7 @@ def _row(line: EntryLine, backup: int) -> Row:
     return [line.key, backup, line.size_bytes, line.microseconds, entry.etag, entry.version, entry.sha256]
 
 
-def _versions(rows: Iterator[Row], backups: Sequence[CommittedBackup]) -> Iterator[FileVersion]:
+def _versions(rows: Iterator[Row], names: Sequence[str]) -> Iterator[FileVersion]:
     """Put rows, ascending by key and then from the newest backup on, together to versions."""
     for _, same_key in groupby(rows, key=lambda row: row[0]):
         versions: dict[tuple[object, ...], FileVersion] = {}
@@ -132,7 +146,5 @@ def _versions(rows: Iterator[Row], backups: Sequence[CommittedBackup]) -> Iterat
             if known is None:
                 modified = _EPOCH + _MICROSECOND * microseconds
                 known = FileVersion(key, size_bytes, modified, etag, version, sha256, ())
-            versions[identity] = replace(
-                known, sha256=known.sha256 or sha256, backups=(*known.backups, backups[backup].backup_id)
-            )
+            versions[identity] = replace(known, sha256=known.sha256 or sha256, backups=(*known.backups, names[backup]))
         yield from versions.values()

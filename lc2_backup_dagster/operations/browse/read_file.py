@@ -7,7 +7,7 @@ from lc2_backup_dagster.engines.files.contents import StoredContents
 from lc2_backup_dagster.engines.files.manifest.entry import Copied, FileEntry
 from lc2_backup_dagster.engines.files.manifest.identity import object_key
 from lc2_backup_dagster.model.errors import SourceChanged
-from lc2_backup_dagster.operations.browse.stored_files import files_backup, stored_file
+from lc2_backup_dagster.operations.browse.stored_files import files_backup, members_named, stored_file
 from lc2_backup_dagster.repository.site import SiteRepository
 
 
@@ -39,7 +39,7 @@ def read_file(repository: SiteRepository, backup: str, key: str) -> ReadFile:
         PartCorrupt: while reading: what is stored is not what was promised.
         SourceChanged: while reading: its SHA-256 is pending, and the copy is not known to be the one that was made.
     """
-    entry = stored_file(repository, files_backup(repository, backup), key)
+    entry = stored_file(repository, files_backup(repository, backup), key, members=members_named(repository, backup))
     return ReadFile(entry, _proven(repository, entry))
 
 

@@ -1,20 +1,19 @@
 """The files of a backup, found by name and read as a stream, from any key on without what lies before it."""
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
-from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry
+from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, kept_stream
 from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine, entry_lines
+from lc2_backup_dagster.engines.files.manifest.overlay import overlaid
 from lc2_backup_dagster.engines.files.verify.proof_sets import known_hashes
 from lc2_backup_dagster.engines.files.verify.proofs import with_known_hashes
 from lc2_backup_dagster.model.errors import ObjectNotFound
 from lc2_backup_dagster.model.site import Component
-from lc2_backup_dagster.operations.browse.named_backup import named_backup
+from lc2_backup_dagster.operations.browse.named_backup import LATEST, named_backup
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
 from lc2_backup_dagster.repository.site import SiteRepository
-
-"""Stands for the newest files backup."""
 
 
 def files_backup(repository: SiteRepository, name: str) -> CommittedBackup:
@@ -29,11 +28,18 @@ def files_backup(repository: SiteRepository, name: str) -> CommittedBackup:
 
 @contextmanager
 def stored_lines(
-    repository: SiteRepository, backup: CommittedBackup, *, prefix: str = "", folders: bool = False
+    repository: SiteRepository,
+    backup: CommittedBackup,
+    *,
+    prefix: str = "",
+    folders: bool = False,
+    members: Iterable[str] = (),
 ) -> Generator[Iterator[EntryLine]]:
     """Open the lines of the files and links whose key begins with a prefix, ascending, read as a stream.
 
     What a directory says of its folders is left out unless ``folders`` is set: it changes with every file in them.
+    With ``members``, the ids that a recovery point binds, the files are those of its moment: what the backup kept for
+    the rows of the dump among them stands in the place of what was listed.
 
     The list is sorted and cut into parts that can be read alone. So the first part that matters is found by bisection,
     and reading ends behind the last line that does: what is asked costs, not the size of the library.
@@ -46,18 +52,68 @@ def stored_lines(
     manifest = repository.manifest(backup.backup_id)
     first = _first_part(repository, manifest, prefix)
     stream = repository.stored_stream(manifest, STREAM)
-    with stream.open(start=stream.begin_of(first)) as reader:
-        lines = entry_lines(reader, name=_name(manifest), cut=first > 0)
-        yield (line for line in _beginning_with(lines, prefix) if folders or not line.is_folder)
+    with ExitStack() as stack:
+        reader = stack.enter_context(stream.open(start=stream.begin_of(first)))
+        lines = _beginning_with(entry_lines(reader, name=_name(manifest), cut=first > 0), prefix)
+        if keeps_for(manifest, members):
+            lines = overlaid(lines, stack.enter_context(kept_lines(repository, backup, prefix=prefix)))
+        yield (line for line in lines if folders or not line.is_folder)
 
 
-def stored_file(repository: SiteRepository, backup: CommittedBackup, key: str) -> FileEntry:
-    """Return one file of a backup.
+@contextmanager
+def kept_lines(
+    repository: SiteRepository, backup: CommittedBackup, *, prefix: str = ""
+) -> Generator[Iterator[EntryLine]]:
+    """Open the lines of what a files backup kept for rows, ascending; none where it kept nothing.
+
+    Raises:
+        BackupError: the stream is not what was promised.
+    """
+    manifest = repository.manifest(backup.backup_id)
+    name = kept_stream(manifest.streams)
+    if name is None:
+        yield iter(())
+        return
+    with repository.open_stream(manifest, name) as reader:
+        lines = entry_lines(reader, name=f"kept files of {manifest.backup_id}")
+        yield (line for line in lines if line.key.startswith(prefix))
+
+
+def keeps_for(manifest: Manifest, member_ids: Iterable[str]) -> bool:
+    """Say whether a files backup kept what the rows of one of these dumps mean, and not those of another one."""
+    kept = manifest.details.get("kept")
+    return kept is not None and kept["dump"] in member_ids
+
+
+def points_with_kept(repository: SiteRepository, backup: CommittedBackup) -> list[CommittedBackup]:
+    """Return the recovery points that bring back what a files backup kept for rows, newest first."""
+    manifest = repository.manifest(backup.backup_id)
+    if kept_stream(manifest.streams) is None:
+        return []
+    points = reversed(repository.backups(Component.RECOVERY_POINT))
+    bound = ((each, members_of_point(each)) for each in points)
+    return [point for point, members in bound if backup.backup_id in members and keeps_for(manifest, members)]
+
+
+def members_named(repository: SiteRepository, name: str) -> tuple[str, ...]:
+    """Return the ids that a recovery point of this name binds; none when the name means something else."""
+    return () if name == LATEST else members_of_point(repository.backup(name))
+
+
+def members_of_point(backup: CommittedBackup) -> tuple[str, ...]:
+    """Return the ids that a recovery point binds; none of another backup."""
+    return tuple(backup.summary["member_ids"]) if backup.component is Component.RECOVERY_POINT else ()
+
+
+def stored_file(
+    repository: SiteRepository, backup: CommittedBackup, key: str, *, members: Iterable[str] = ()
+) -> FileEntry:
+    """Return one file of a backup, with the ``members`` of a recovery point as of its moment.
 
     Raises:
         ObjectNotFound: the backup has no such file.
     """
-    with stored_lines(repository, backup, prefix=key) as lines:
+    with stored_lines(repository, backup, prefix=key, members=members) as lines:
         line = next(lines, None)
     if line is None or line.key != key:
         raise ObjectNotFound(

@@ -1,8 +1,9 @@
 """Bind database, files and configuration of one window into one recovery point that fits together (R-26).
 
 The dump's snapshot is the point's moment. Files that were listed after it hold every file that a row names, but for
-those deleted in between; the rows that name files were read in the dump's own snapshot, and are joined here with the
-file manifest, both as sorted streams.
+those deleted or replaced in between, which the capture kept beside the listing where anybody still had them
+(``kept_files``); the rows that name files were read in the dump's own snapshot, and are joined here with both, all as
+sorted streams.
 
 "After" is said by the log: who began after a commit captured after it, whatever two servers' clocks say. Of a day that
 was rebuilt later the log says nothing: its dump and its files were made today, in any order, as of moments that are
@@ -12,28 +13,25 @@ name them dangle: the join finds those, and beyond the site's limit refuses the 
 never make a false one.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from lc2_backup_dagster.engines.files.matching import match_rows
-from lc2_backup_dagster.engines.postgres.dump.capture import REFERENCES_STREAM
-from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.clock import from_text
-from lc2_backup_dagster.model.errors import BackupPartial, ManifestCorrupt, RowsDangling
+from lc2_backup_dagster.model.errors import BackupPartial, RowsDangling
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Moment, Window
+from lc2_backup_dagster.operations.browse.stored_files import stored_lines
 from lc2_backup_dagster.operations.capture.captured import Captured
-from lc2_backup_dagster.operations.capture.files import file_entries
+from lc2_backup_dagster.operations.capture.kept_files import kept_counts
 from lc2_backup_dagster.operations.capture.physical_point import physical_point
 from lc2_backup_dagster.operations.capture.point_members import PointMembers, choose_members
+from lc2_backup_dagster.operations.capture.row_references import has_references, row_references
 from lc2_backup_dagster.operations.checks import files_match_rows
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.attempt import ManifestDraft
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.manifest import Manifest
-from lc2_backup_dagster.repository.reading import StreamReader
 from lc2_backup_dagster.repository.record import Initiator
 from lc2_backup_dagster.repository.site import SiteRepository
 
@@ -157,27 +155,15 @@ def restorable_points(repository: SiteRepository) -> list[CommittedBackup]:
 def _match(
     context: SiteContext, repository: SiteRepository, dump: Manifest, files: CommittedBackup
 ) -> dict[str, Any] | None:
-    if REFERENCES_STREAM not in dump.streams:
+    if not has_references(dump):
         return None
     with (
-        repository.open_stream(dump, REFERENCES_STREAM) as reader,
-        file_entries(repository, files.backup_id) as entries,
+        row_references(repository, dump, is_selected=context.files.is_selected) as references,
+        stored_lines(repository, files, members=[dump.backup_id]) as lines,
     ):
-        # A file the site leaves out on purpose is not missing.
-        references = (each for each in _references(reader) if context.files.is_selected(each.key))
-        return asdict(match_rows(references, entries, is_generated=context.files.is_generated))
-
-
-def _references(reader: StreamReader) -> Iterator[FileReference]:
-    """Read the rows that the dump's snapshot named, in the order of their keys."""
-    rest = b""
-    while piece := reader.read(1 << 20):
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            row = json.loads(line)
-            yield FileReference(row["key"], row["row_id"], row["size_bytes"])
-    if rest:
-        raise ManifestCorrupt(f"{REFERENCES_STREAM} of a dump ends in the middle of a line")
+        entries = (line.entry() for line in lines)
+        match = asdict(match_rows(references, entries, is_generated=context.files.is_generated))
+    return match | kept_counts(repository.manifest_of(files), dump.backup_id)
 
 
 def _summary(members: PointMembers, match: dict[str, Any] | None) -> dict[str, Any]:
@@ -197,4 +183,5 @@ def _summary(members: PointMembers, match: dict[str, Any] | None) -> dict[str, A
     }
     if match:
         summary |= {"rows": match["rows"], "dangling": match["dangling_count"], "orphans": match["orphan_count"]}
+        summary["kept"] = match["from_backup"] + match["from_versions"]
     return summary

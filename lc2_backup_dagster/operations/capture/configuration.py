@@ -3,17 +3,22 @@
 It is of the present only: nothing keeps what a configuration was, so a past window without an export stays empty.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from lc2_backup_dagster.engines.exports.capture import CapturedExport, capture_export
 from lc2_backup_dagster.engines.exports.stored import StoredExport
+from lc2_backup_dagster.engines.hooks.hook import HookOutcome
+from lc2_backup_dagster.engines.hooks.ports import Say
+from lc2_backup_dagster.engines.hooks.run import run_hooks
 from lc2_backup_dagster.model.errors import BackupPartial, ConfigurationError
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Window
 from lc2_backup_dagster.operations.capture.captured import Captured
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
+from lc2_backup_dagster.operations.capture.hooks import hooks_before, silent
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import ConfigurationAccess, ExportNeeds, SiteContext
 from lc2_backup_dagster.repository.attempt import Attempt, ManifestDraft
@@ -21,6 +26,7 @@ from lc2_backup_dagster.repository.record import Initiator
 
 Progress = Callable[[int, int], None]
 _SAMPLE = 5
+_OUTPUT = 8192
 
 
 def capture_configuration(
@@ -30,6 +36,7 @@ def capture_configuration(
     asked_at: datetime,
     initiator: Initiator,
     progress: Progress | None = None,
+    say: Say = silent,
 ) -> Captured:
     """Export the configuration and commit it as one backup.
 
@@ -39,10 +46,12 @@ def capture_configuration(
         asked_at: when the run was created.
         initiator: who asked.
         progress: called with the documents and the bytes taken so far.
+        say: told what the site's hooks say.
 
     Raises:
         ConfigurationError: the site has no configuration.
         WindowNotRestorable: the window has ended; a configuration of the past is nowhere to be had.
+        HookFailed: a hook failed, or left no usable artefact.
         ExportInvalid: there is nothing, or a document that must be there is missing, or one does not parse.
         BackupPartial: the application could not export everything; what it could was kept.
         BackupError: everything hooks, source and repository raise; nothing half-done is listed.
@@ -53,8 +62,16 @@ def capture_configuration(
         frame.repository.begin(Component.CONFIGURATION, window=window.key, initiator=initiator) as attempt,
         scratch_folder(context.database.scratch_directory, context.site, "configuration") as scratch,
     ):
+        # Within the attempt: two exports at once would write into each other's folders.
+        began = attempt.clock.now()
+        artifacts = scratch / "artifacts"
+        artifacts.mkdir(mode=0o700)
+        bound = hooks_before(Component.CONFIGURATION, context)
+        hooks = run_hooks(bound, artifacts=artifacts, say=say, run=initiator.run_id or "")
         captured = _export(access, frame, attempt, scratch=scratch, progress=progress)
-        done = frame.commit(attempt, _draft(captured, access, frame), decides=captured.moment.restorable_until)
+        if hooks:
+            captured = replace(captured, moment=replace(captured.moment, restorable_from=began))
+        done = frame.commit(attempt, _draft(captured, access, frame, hooks), decides=captured.moment.restorable_until)
     return _require_complete(done, captured, what=frame.what)
 
 
@@ -69,12 +86,11 @@ def _access(context: SiteContext) -> ConfigurationAccess:
 def _export(
     access: ConfigurationAccess, frame: CaptureFrame, attempt: Attempt, *, scratch: Path, progress: Progress | None
 ) -> CapturedExport:
-    artifacts, waiting = scratch / "artifacts", scratch / "documents"
-    for folder in (artifacts, waiting):
-        folder.mkdir(mode=0o700)
+    waiting = scratch / "documents"
+    waiting.mkdir(mode=0o700)
     before = frame.earlier[-1] if frame.earlier else None
     needs = ExportNeeds(
-        artifacts=artifacts,
+        artifacts=scratch / "artifacts",
         scratch=waiting,
         before=StoredExport(frame.repository, frame.repository.manifest(before.backup_id)) if before else None,
     )
@@ -89,7 +105,9 @@ def _export(
         )
 
 
-def _draft(captured: CapturedExport, access: ConfigurationAccess, frame: CaptureFrame) -> ManifestDraft:
+def _draft(
+    captured: CapturedExport, access: ConfigurationAccess, frame: CaptureFrame, hooks: Sequence[HookOutcome]
+) -> ManifestDraft:
     before = frame.earlier[-1] if frame.earlier else None
     return ManifestDraft(
         kind=BackupKind.FULL,
@@ -103,6 +121,10 @@ def _draft(captured: CapturedExport, access: ConfigurationAccess, frame: Capture
             "export_sha256": captured.sha256,
             "required": list(access.required),
             "unexported": [list(each) for each in captured.unexported],
+            "hooks": [
+                {"name": each.name, "milliseconds": round(each.seconds * 1000), "output": each.output.text[-_OUTPUT:]}
+                for each in hooks
+            ],
             **captured.details,
         },
         summary={

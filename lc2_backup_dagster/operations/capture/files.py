@@ -23,6 +23,7 @@ from lc2_backup_dagster.operations.capture.files_draft import files_draft, requi
 from lc2_backup_dagster.operations.capture.files_plan import FilesPlan, listed_from, plan_of_now, plan_of_past
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
 from lc2_backup_dagster.operations.capture.hooks import run_hooks_before, silent
+from lc2_backup_dagster.operations.capture.kept_files import with_kept_files
 from lc2_backup_dagster.operations.capture.windows import is_past, nearest
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.history import CommittedBackup
@@ -145,6 +146,16 @@ def _capture(
                 progress=progress,
                 expect=expect,
             )
+        captured = with_kept_files(
+            context,
+            attempt,
+            repository,
+            file_source(context),
+            captured,
+            plan=plan,
+            window=frame.window,
+            limits=capture_limits(context),
+        )
         done = frame.commit(attempt, files_draft(captured, plan), decides=captured.moment.restorable_from)
     return require_complete(done, what=files_named(context))
 

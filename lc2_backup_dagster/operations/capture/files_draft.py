@@ -58,6 +58,23 @@ def files_draft(captured: FilesCapture, plan: FilesPlan, *, shards: int = 1) -> 
         "throttled_requests": captured.throttling.requests,
         "throttled_seconds": round(captured.throttling.seconds),
     }
+    if (kept := captured.kept) is not None:
+        details["kept"] = {
+            "dump": kept.dump_id,
+            "wanted": kept.wanted,
+            "from_backup": kept.from_backup,
+            "from_versions": kept.from_versions,
+            "lost": kept.lost.count,
+            "lost_sample": [list(sample) for sample in kept.lost.samples[:_SAMPLE]],
+            "objects_more": kept.objects_more,
+            "bytes_more": kept.bytes_more,
+            "problem": kept.problem,
+        }
+        summary["kept"] = kept.from_backup + kept.from_versions
+        summary["copied_bytes"] += kept.copied_bytes
+        summary["copied_stored_bytes"] += kept.stored_bytes
+        summary["unencrypted_objects"] += kept.unencrypted
+        summary["sha256_pending"] += kept.pending
     if plan.as_of is not None:
         assert plan.before is not None
         details["as_of"] = {

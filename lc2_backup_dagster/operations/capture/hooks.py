@@ -1,7 +1,7 @@
 """Runs the hooks of a component before its capture begins anything."""
 
 from lc2_backup_dagster.engines.hooks.ports import Say
-from lc2_backup_dagster.engines.hooks.run import run_hooks
+from lc2_backup_dagster.engines.hooks.run import BoundHook, run_hooks
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
@@ -10,6 +10,11 @@ from lc2_backup_dagster.repository.record import Initiator
 
 def silent(_line: str) -> None:
     """Take a line for the log where there is none."""
+
+
+def hooks_before(component: Component, context: SiteContext) -> list[BoundHook]:
+    """Return the hooks that run before a component's capture, in their order."""
+    return [bound for bound in context.hooks if bound.component is component]
 
 
 def run_hooks_before(component: Component, context: SiteContext, *, initiator: Initiator, say: Say) -> None:
@@ -21,7 +26,7 @@ def run_hooks_before(component: Component, context: SiteContext, *, initiator: I
         HookFailed: a hook failed or timed out; its output is shown.
         BackupError: what a hook's runner raises.
     """
-    hooks = [bound for bound in context.hooks if bound.component is component]
+    hooks = hooks_before(component, context)
     if not hooks:
         return
     with scratch_folder(context.database.scratch_directory, context.site, f"hooks-{component}") as scratch:

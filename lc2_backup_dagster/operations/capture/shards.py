@@ -37,6 +37,7 @@ from lc2_backup_dagster.operations.capture.files_draft import files_draft, requi
 from lc2_backup_dagster.operations.capture.files_plan import FilesPlan
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
 from lc2_backup_dagster.operations.capture.hooks import run_hooks_before, silent
+from lc2_backup_dagster.operations.capture.kept_files import with_kept_files
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.history import CommittedBackup, RunningAttempt
 from lc2_backup_dagster.repository.record import Initiator
@@ -178,6 +179,17 @@ def commit_shards(
     try:
         with repository.join(running, initiator=initiator) as attempt:
             captured = merge_shards(attempt, repository, _results(repository, attempt.backup_id, shards))
+            captured = with_kept_files(
+                context,
+                attempt,
+                repository,
+                file_source(context),
+                captured,
+                plan=shared.plan,
+                window=frame.window,
+                limits=capture_limits(context),
+                repeatable=True,
+            )
             done = frame.commit(
                 attempt,
                 files_draft(captured, shared.plan, shards=len(shards)),

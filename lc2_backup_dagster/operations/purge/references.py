@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lc2_backup_dagster.engines.files.capture.journal import read_journals
-from lc2_backup_dagster.engines.files.manifest.entry import STREAM
+from lc2_backup_dagster.engines.files.manifest.entry import KEPT_STREAM, STREAM, kept_stream
 from lc2_backup_dagster.engines.files.manifest.lines import read_lines
 from lc2_backup_dagster.engines.files.manifest.sharing import contents_of, lines_not_in
 from lc2_backup_dagster.engines.files.manifest.stored_content import StoredContent
@@ -76,7 +76,7 @@ class FilesReferences:
         return min(pool, key=lambda each: abs(each.sequence - backup.sequence), default=None)
 
     def lines_of_its_own(self, backup: CommittedBackup, other: CommittedBackup | None) -> Iterator[StoredContent]:
-        """Yield what the lines name that one backup has and another has not.
+        """Yield what the lines name that one backup has and another has not, and all that it kept for rows.
 
         Raises:
             LogMoved: one of them was purged meanwhile.
@@ -87,6 +87,10 @@ class FilesReferences:
             others = stack.enter_context(self._lines(other)) if other else iter(())
             name = f"files of {backup.backup_id}"
             yield from contents_of(lines_not_in(lines, others, name=name), self._repository.site, name=name)
+        # What was kept for rows is little, and no neighbour has the same lines of it.
+        with self._lines(backup, kept=True) as lines:
+            name = f"kept files of {backup.backup_id}"
+            yield from contents_of(lines, self._repository.site, name=name)
 
     def _counting(self, history: History) -> Iterator[CommittedBackup]:
         for each in history.backups.values():
@@ -126,17 +130,22 @@ class FilesReferences:
                     self.rows.add([content.identity, content.parts])
 
     @contextmanager
-    def _lines(self, backup: CommittedBackup) -> Generator[Iterator[bytes]]:
+    def _lines(self, backup: CommittedBackup, *, kept: bool = False) -> Generator[Iterator[bytes]]:
         try:
             manifest = self._repository.manifest_of(backup)
-            if manifest.streams.keys() != {STREAM}:
+            beside = kept_stream(manifest.streams)
+            if manifest.streams.keys() - {beside} != {STREAM}:
                 raise FormatNotSupported(
                     f"backup {backup.backup_id} has the streams {', '.join(manifest.streams)}; this version knows of "
-                    f"'{STREAM}' only",
+                    f"'{STREAM}' and '{KEPT_STREAM}' only",
                     hint="use a newer lc2-backup",
                 )
-            with self._repository.open_stream(manifest, STREAM) as reader:
-                yield read_lines(reader, f"files of {backup.backup_id}")
+            name = beside if kept else STREAM
+            if name is None:
+                yield iter(())
+                return
+            with self._repository.open_stream(manifest, name) as reader:
+                yield read_lines(reader, f"{name} of {backup.backup_id}")
         except IntegrityError as error:
             if backup.backup_id not in self._repository.log.history().backups:
                 raise LogMoved from error

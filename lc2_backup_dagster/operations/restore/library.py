@@ -1,6 +1,6 @@
 """Restore the files of a backup, or rehearse it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.files.manifest.entry import FileEntry
@@ -23,9 +23,11 @@ def restore_library(
     request: RestoreRequest,
     *,
     backup_id: str,
+    members: tuple[str, ...] = (),
     target: ObjectStore,
     rehearse: bool,
     progress: Progress | None = None,
+    on_new: Callable[[str], None] = lambda key: None,
 ) -> FilesRestore:
     """Restore the files that a request means.
 
@@ -34,9 +36,11 @@ def restore_library(
         repository: its repository.
         request: the wish.
         backup_id: the files backup.
+        members: what the recovery point binds, where one was asked for: then files are as of its moment.
         target: where to.
         rehearse: decide and count everything, and change nothing.
         progress: told files and bytes done.
+        on_new: told the key of every file that was written where there was none.
 
     Raises:
         BackupError: everything the engine raises.
@@ -48,7 +52,7 @@ def restore_library(
 
     def entries() -> Generator[FileEntry]:
         with (
-            stored_lines(repository, backup, prefix=selection.fixed_prefix, folders=True) as lines,
+            stored_lines(repository, backup, prefix=selection.fixed_prefix, folders=True, members=members) as lines,
             known_hashes(repository) as known,
         ):
             yield from with_known_hashes((line.entry() for line in lines if line.key in selection), known)
@@ -68,4 +72,5 @@ def restore_library(
             scratch=scratch,
             limits=Limits(max_concurrency=context.files.max_concurrency),
             progress=progress,
+            on_new=on_new,
         )

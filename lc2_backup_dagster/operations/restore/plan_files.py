@@ -4,9 +4,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from lc2_backup_dagster.clouds.store import ObjectStore
+from lc2_backup_dagster.engines.files.capture.counts import Sampled
 from lc2_backup_dagster.engines.files.restore.writing import Conflict
+from lc2_backup_dagster.engines.files.scratch import RowSorter
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty
-from lc2_backup_dagster.operations.browse.stored_files import stored_lines
+from lc2_backup_dagster.operations.browse.stored_files import keeps_for, stored_lines
 from lc2_backup_dagster.operations.restore.files_target import (
     is_new_directory,
     open_target,
@@ -17,6 +19,8 @@ from lc2_backup_dagster.operations.restore.files_target import (
 )
 from lc2_backup_dagster.operations.restore.library import restore_library
 from lc2_backup_dagster.operations.restore.request import FilesForecast, FilesPlan, RestoreRequest
+from lc2_backup_dagster.operations.restore.target_rows import foreseen_orphans, require_rows
+from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster.repository.site import SiteRepository
@@ -30,6 +34,9 @@ def plan_files(
     request: RestoreRequest,
     files: CommittedBackup,
     blockers: list[BackupError],
+    *,
+    members: tuple[str, ...] = (),
+    dump: CommittedBackup | None = None,
 ) -> FilesPlan:
     """Plan the files of a request; a dry run finds out about every single one.
 
@@ -39,8 +46,10 @@ def plan_files(
         request: the wish.
         files: the files backup.
         blockers: everything that stands in the way is added to it.
+        members: what the recovery point binds, where one was asked for.
+        dump: the dump among them, where the database is restored too.
     """
-    objects, plain_bytes, anything = _selected(repository, files, request)
+    objects, plain_bytes, anything = _selected(repository, files, request, members)
     name = target_name(context, request)
     target, forecast = name, None
     before = len(blockers)
@@ -49,6 +58,9 @@ def plan_files(
     with _told_to(blockers):
         if request.delete_extra:
             _check_deleting(files, request)
+    with _told_to(blockers):
+        if request.remove_orphans:
+            require_rows(context, repository, request, dump)
     with _told_to(blockers):
         if not request.dry_run:
             require_confirmed(context, request)
@@ -60,7 +72,7 @@ def plan_files(
             target = store.url
             _check_target(repository, request, store)
             if request.dry_run and len(blockers) == before:
-                forecast = _rehearsed(context, repository, request, files, store)
+                forecast = _rehearsed(context, repository, request, files, store, members, dump)
     return FilesPlan(
         backup_id=files.backup_id,
         target=target,
@@ -69,6 +81,7 @@ def plan_files(
         objects=objects,
         plain_bytes=plain_bytes,
         confirmation=name,
+        members=members,
         forecast=forecast if request.dry_run else None,
     )
 
@@ -82,14 +95,20 @@ def _told_to(blockers: list[BackupError]) -> Generator[None]:
         blockers.append(error)
 
 
-def _selected(repository: SiteRepository, files: CommittedBackup, request: RestoreRequest) -> tuple[int, int, bool]:
+def _selected(
+    repository: SiteRepository, files: CommittedBackup, request: RestoreRequest, members: tuple[str, ...]
+) -> tuple[int, int, bool]:
     """Return how many files are meant, their bytes, and whether anything is: a choice of folders alone is a choice."""
     selection = request.selection
     if selection.is_everything:
-        return files.summary.get("objects", 0), files.summary.get("logical_bytes", 0), True
+        objects, plain_bytes = files.summary.get("objects", 0), files.summary.get("logical_bytes", 0)
+        if members and keeps_for(manifest := repository.manifest_of(files), members):
+            objects += manifest.details["kept"]["objects_more"]
+            plain_bytes += manifest.details["kept"]["bytes_more"]
+        return objects, plain_bytes, True
     objects = plain_bytes = 0
     anything = False
-    with stored_lines(repository, files, prefix=selection.fixed_prefix, folders=True) as lines:
+    with stored_lines(repository, files, prefix=selection.fixed_prefix, folders=True, members=members) as lines:
         for line in lines:
             if line.key in selection:
                 anything = True
@@ -140,8 +159,26 @@ def _rehearsed(
     request: RestoreRequest,
     files: CommittedBackup,
     store: ObjectStore,
+    members: tuple[str, ...],
+    dump: CommittedBackup | None,
 ) -> FilesForecast:
-    found = restore_library(context, repository, request, backup_id=files.backup_id, target=store, rehearse=True)
+    with (
+        scratch_folder(context.database.scratch_directory, context.site, "plan-files") as scratch,
+        RowSorter(scratch) as new,
+    ):
+        found = restore_library(
+            context,
+            repository,
+            request,
+            backup_id=files.backup_id,
+            members=members,
+            target=store,
+            rehearse=True,
+            on_new=lambda key: new.add([key]),
+        )
+        orphans = Sampled()
+        if request.remove_orphans and dump is not None:
+            orphans = foreseen_orphans(context, repository, dump, files, new=new, scratch=scratch)
     return FilesForecast(
         written=found.written,
         written_bytes=found.written_bytes,
@@ -150,4 +187,6 @@ def _rehearsed(
         deleted=found.deleted.count,
         deleted_bytes=found.deleted_bytes,
         deleted_first=tuple(key for key, _ in found.deleted.samples[:_FIRST_NAMES]),
+        orphans=orphans.count,
+        orphans_first=tuple(key for key, _ in orphans.samples[:_FIRST_NAMES]),
     )

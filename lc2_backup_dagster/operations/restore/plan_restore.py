@@ -10,10 +10,12 @@ from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
 from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TransientError
 from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.operations.browse.stored_files import members_of_point
 from lc2_backup_dagster.operations.restore.configuration import notes_of, plan_configuration
 from lc2_backup_dagster.operations.restore.plan_files import plan_files
 from lc2_backup_dagster.operations.restore.request import (
     DatabasePlan,
+    FilesPlan,
     RestorePlan,
     RestoreRequest,
     RestoreScope,
@@ -95,7 +97,7 @@ def plan_restore(context: SiteContext, request: RestoreRequest, *, now: datetime
         point=members.point.backup_id,
         moment=members.point.summary["restorable_until"],
         database=_database(context, repository, request, members.dump, now, blockers) if members.dump else None,
-        files=plan_files(context, repository, request, members.files, blockers) if members.files else None,
+        files=_files(context, repository, request, members, blockers),
         configuration=configuration,
         blockers=tuple(str(each) for each in blockers),
         only_outages=bool(blockers) and all(isinstance(each, TransientError) for each in blockers),
@@ -146,6 +148,19 @@ def _database(
         parts=len(stream.parts),
         server_version=manifest.details["server_version"],
     )
+
+
+def _files(
+    context: SiteContext,
+    repository: SiteRepository,
+    request: RestoreRequest,
+    members: Members,
+    blockers: list[BackupError],
+) -> FilesPlan | None:
+    if members.files is None:
+        return None
+    bound = members_of_point(members.point)
+    return plan_files(context, repository, request, members.files, blockers, members=bound, dump=members.dump)
 
 
 def _new_name(database: str, now: datetime) -> str:

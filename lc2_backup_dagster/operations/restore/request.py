@@ -37,6 +37,8 @@ class RestoreRequest:
         conflict: what happens to files that are there already.
         checksum: under ``overwrite`` read what is there and compare SHA-256s, whatever etags and times say.
         delete_extra: delete what the target has and the backup has not.
+        remove_orphans: in the end delete those of the files that this restore has brought that no row of the restored
+            database names, and that the application does not make by itself.
         confirm: the target by name, as the plan's ``confirmation`` has it; nothing is overwritten or deleted without.
         jobs: parallel jobs of ``pg_restore``.
         dry_run: make the plan, count what would happen to every file, and change nothing.
@@ -55,6 +57,7 @@ class RestoreRequest:
     conflict: Conflict = Conflict.REFUSE
     checksum: bool = False
     delete_extra: bool = False
+    remove_orphans: bool = False
     confirm: str | None = None
     jobs: int = 2
     dry_run: bool = False
@@ -103,6 +106,8 @@ class FilesForecast:
         deleted: objects that would be deleted.
         deleted_bytes: their size.
         deleted_first: keys of the first ones.
+        orphans: files that would be removed because no row names them.
+        orphans_first: keys of the first ones.
     """
 
     written: int
@@ -112,6 +117,8 @@ class FilesForecast:
     deleted: int
     deleted_bytes: int
     deleted_first: tuple[str, ...]
+    orphans: int = 0
+    orphans_first: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,8 @@ class FilesPlan:
         objects: files that are meant.
         plain_bytes: their size.
         confirmation: the target's name, to be given before anything there is overwritten or deleted.
+        members: ids of what the recovery point binds; none when only the files backup was asked for. With them the
+            files are as of the point's moment, and not as they were listed shortly after it.
         forecast: what would happen to them; only of a dry run that nothing stands in the way of.
     """
 
@@ -136,6 +145,7 @@ class FilesPlan:
     objects: int
     plain_bytes: int
     confirmation: str
+    members: tuple[str, ...] = ()
     forecast: FilesForecast | None = None
 
 

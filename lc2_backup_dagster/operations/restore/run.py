@@ -8,6 +8,7 @@ from typing import Any
 
 from lc2_backup_dagster.engines.exports.unpack import UnpackedExport
 from lc2_backup_dagster.engines.files.restore.writing import FilesRestore
+from lc2_backup_dagster.engines.files.scratch import RowSorter
 from lc2_backup_dagster.engines.postgres.dump.capture import dump_stream_name
 from lc2_backup_dagster.engines.postgres.dump.database_properties import DatabaseProperties
 from lc2_backup_dagster.engines.postgres.dump.directory import DIRECTORY_STREAM
@@ -21,6 +22,7 @@ from lc2_backup_dagster.operations.restore.library import restore_library
 from lc2_backup_dagster.operations.restore.plan_restore import major_of, plan_restore
 from lc2_backup_dagster.operations.restore.record import recorded_restore
 from lc2_backup_dagster.operations.restore.request import DatabasePlan, FilesPlan, RestorePlan, RestoreRequest
+from lc2_backup_dagster.operations.restore.target_rows import TargetRows, check_target, is_checked
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.record import Initiator
@@ -63,6 +65,7 @@ class Restored:
         configuration: facts of the restored configuration, or None.
         seconds: from request to end.
         dry_run: whether nothing was changed.
+        rows: whether rows and files that were restored fit; None where not both were restored whole.
     """
 
     plan: RestorePlan
@@ -71,6 +74,7 @@ class Restored:
     configuration: UnpackedExport | None
     seconds: float
     dry_run: bool
+    rows: TargetRows | None = None
 
 
 def restore(
@@ -107,14 +111,17 @@ def restore(
     body = _told(plan, request)
     with recorded_restore(repository, initiator, body):
         database = _restore_database(context, repository, request, plan.database, progress) if plan.database else None
-        files = _restore_files(context, repository, request, plan.files, progress) if plan.files else None
-        if files:
+        files, rows = None, None
+        if plan.files:
+            files, rows = _restore_files(context, repository, request, plan.files, database, progress)
             body |= {"written": files.written, "overwritten": files.overwritten, "deleted": files.deleted.count}
+        if rows:
+            body["row_match"] = rows.told()
         configuration = None
         if plan.configuration and plan.configuration.target:
             configuration = restore_configuration(repository, request, plan.configuration)
             body |= {"documents": configuration.documents}
-    return Restored(plan, database, files, configuration, time.monotonic() - began, dry_run=False)
+    return Restored(plan, database, files, configuration, time.monotonic() - began, dry_run=False, rows=rows)
 
 
 def _restore_database(
@@ -147,19 +154,36 @@ def _restore_database(
 
 
 def _restore_files(
-    context: SiteContext, repository: SiteRepository, request: RestoreRequest, plan: FilesPlan, progress: Progress
-) -> FilesRestore:
-    return restore_library(
-        context,
-        repository,
-        request,
-        backup_id=plan.backup_id,
-        target=open_target(context, request, create=True),
-        rehearse=False,
-        progress=lambda objects, done: progress(
-            StepDone("files", done, plan.plain_bytes, objects=objects, total_objects=plan.objects)
-        ),
-    )
+    context: SiteContext,
+    repository: SiteRepository,
+    request: RestoreRequest,
+    plan: FilesPlan,
+    database: RestoredDump | None,
+    progress: Progress,
+) -> tuple[FilesRestore, TargetRows | None]:
+    target = open_target(context, request, create=True)
+    with (
+        scratch_folder(context.database.scratch_directory, context.site, "restore-rows") as scratch,
+        RowSorter(scratch) as new,
+    ):
+        files = restore_library(
+            context,
+            repository,
+            request,
+            backup_id=plan.backup_id,
+            members=plan.members,
+            target=target,
+            rehearse=False,
+            progress=lambda objects, done: progress(
+                StepDone("files", done, plan.plain_bytes, objects=objects, total_objects=plan.objects)
+            ),
+            on_new=(lambda key: new.add([key])) if request.remove_orphans else lambda key: None,
+        )
+        if database is None or not is_checked(context, request):
+            return files, None
+        return files, check_target(
+            context, request, database=database.database, target=target, new=new, scratch=scratch
+        )
 
 
 def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:
@@ -172,5 +196,6 @@ def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:
     }
     if plan.files:
         body |= {"conflict": str(request.conflict), "delete_extra": request.delete_extra}
+        body |= {"remove_orphans": request.remove_orphans}
         body |= {"below": request.below, "globs": list(request.globs), "keys": list(request.keys)[:_NAMED_KEYS]}
     return body

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 
-from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, decode_entry
+from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, decode_entry, kept_stream
 from lc2_backup_dagster.engines.files.manifest.lines import lines_not_in, read_lines
 from lc2_backup_dagster.engines.files.ports import Progress
 from lc2_backup_dagster.engines.files.verify.choices import Choice, NoReading, OldestFirst, RandomSample
@@ -232,6 +232,12 @@ class _Library:
                 self.damages.append(Damage(backup_id, key, error.message))
 
     def _of(self, backup_id: str, other: str | None) -> Iterator[FileEntry]:
+        yield from self._listed(backup_id, other)
+        # What was kept for rows is little: it is read for each backup.
+        with ExitStack() as stack:
+            yield from self._decoded(self._lines(stack, backup_id, kept=True), f"kept files of {backup_id}")
+
+    def _listed(self, backup_id: str, other: str | None) -> Iterator[FileEntry]:
         if other is not None:
             try:
                 with ExitStack() as stack:
@@ -242,13 +248,19 @@ class _Library:
             except (IntegrityError, RecoveryPointNotFound):
                 pass  # of one of both; which one shows when each is read alone
         with ExitStack() as stack:
-            for number, line in enumerate(self._lines(stack, backup_id), start=1):
-                yield decode_entry(line, where=f"files of {backup_id} line {number}")
+            yield from self._decoded(self._lines(stack, backup_id), f"files of {backup_id}")
 
-    def _lines(self, stack: ExitStack, backup_id: str) -> Iterator[bytes]:
+    def _decoded(self, lines: Iterator[bytes], name: str) -> Iterator[FileEntry]:
+        for number, line in enumerate(lines, start=1):
+            yield decode_entry(line, where=f"{name} line {number}")
+
+    def _lines(self, stack: ExitStack, backup_id: str, *, kept: bool = False) -> Iterator[bytes]:
         manifest = self._repository.manifest(backup_id)
-        reader = stack.enter_context(self._repository.open_stream(manifest, STREAM))
-        return read_lines(reader, f"files of {backup_id}")
+        name = kept_stream(manifest.streams) if kept else STREAM
+        if name is None:
+            return iter(())
+        reader = stack.enter_context(self._repository.open_stream(manifest, name))
+        return read_lines(reader, f"{name} of {backup_id}")
 
 
 def _still_needed(

@@ -3,14 +3,20 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from lc2_backup_dagster.applications.registry import application_of
 from lc2_backup_dagster.engines.exports.ports import ExportFacts
+from lc2_backup_dagster.engines.hooks.hook import ArtifactFacts, Hook, Output
+from lc2_backup_dagster.engines.hooks.ports import Done
+from lc2_backup_dagster.engines.hooks.run import BoundHook
 from lc2_backup_dagster.model.errors import (
     BackupPartial,
     ConfigurationError,
     ExportInvalid,
+    HookFailed,
     ServiceUnavailable,
     TargetNotEmpty,
     WindowNotRestorable,
@@ -22,6 +28,7 @@ from lc2_backup_dagster.operations.capture.configuration import capture_configur
 from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
 from lc2_backup_dagster.operations.restore.run import restore
 from lc2_backup_dagster.operations.site_context import ConfigurationAccess, ExportNeeds, SiteContext
+from lc2_backup_dagster.sites.configuration import Configuration, configuration_access
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.engines.exports.exporting import DocumentsOf
 from lc2_backup_dagster_tests.operations.files_site import FilesSite
@@ -141,6 +148,70 @@ def test_a_source_that_is_away_leaves_nothing_behind(configured: Configured):
     assert configured.site.repository.backups() == []
     configured.error = None
     configured.capture()
+
+
+class Drush:
+    """A runner that writes an export, as drush does."""
+
+    def __init__(self, documents: Mapping[str, bytes], *, fails: bool = False) -> None:
+        self.documents, self.fails = documents, fails
+
+    def run(self, hook, *, run, artifact: Path | None, say) -> Done:
+        say("exported")
+        if self.fails:
+            raise HookFailed(f"hook {hook.name} ended with exit code 1", output="no database")
+        if artifact is not None:
+            for path, content in self.documents.items():
+                (artifact / path).write_bytes(content)
+        return Done(Output("exported\n", 9, 0), ArtifactFacts(len(self.documents), 1))
+
+
+def with_hooks(site: FilesSite, **runners: Drush) -> SiteContext:
+    """Return a site whose configuration is what its hooks leave behind, as a site file makes it."""
+    hooks = tuple(
+        BoundHook(Hook(name, ("drush",), 300, True, "/x"), runner, Component.CONFIGURATION)
+        for name, runner in runners.items()
+    )
+    told = Configuration.model_validate({"source": {"kind": "hooks"}})
+    access = configuration_access(told, application_of("drupal"), {})
+    return replace(site.context, hooks=hooks, configuration=access)
+
+
+class TestHooks:
+    def capture(self, site: FilesSite, context: SiteContext, said: list[str]) -> Captured:
+        return capture_configuration(
+            context, window=site.today, asked_at=site.clock.now(), initiator=TESTER, say=said.append
+        )
+
+    def test_artefacts_of_all_hooks_are_one_export(self, site: FilesSite):
+        said: list[str] = []
+        context = with_hooks(
+            site,
+            core=Drush({"core.extension.yml": b"a: 1\n", ".htaccess": b"deny"}),
+            more=Drush({"more.yml": b"b: 2\n"}),
+        )
+        done = self.capture(site, context, said)
+        paths = [each.path for each in stored_export(site.repository, done.backup).entries()]
+        assert paths == ["core.extension.yml", "more.yml"]
+        assert done.manifest.strategy.reason == "all documents, from what its hooks wrote"
+        assert [(each["name"], each["output"]) for each in done.manifest.details["hooks"]] == [
+            ("core", "exported\n"),
+            ("more", "exported\n"),
+        ]
+        assert "hook core: exported" in said
+
+    def test_two_hooks_that_write_one_document_are_refused(self, site: FilesSite):
+        context = with_hooks(site, one=Drush(DOCUMENTS), two=Drush(DOCUMENTS))
+        with pytest.raises(ExportInvalid, match=r"hook one and hook two both have a document core\.extension\.yml"):
+            self.capture(site, context, [])
+
+    def test_an_export_without_its_heart_and_a_failed_hook_are_never_listed(self, site: FilesSite):
+        with pytest.raises(ExportInvalid, match=r"core\.extension\.yml"):
+            self.capture(site, with_hooks(site, core=Drush({"other.yml": b"a: 1\n"})), [])
+        with pytest.raises(HookFailed, match="exit code 1"):
+            self.capture(site, with_hooks(site, core=Drush(DOCUMENTS, fails=True)), [])
+        assert site.repository.backups() == []
+        self.capture(site, with_hooks(site, core=Drush(DOCUMENTS)), [])
 
 
 def test_a_site_without_configuration_says_so(site: FilesSite):

@@ -75,6 +75,21 @@ def test_files_of_every_kind_of_location_come_back(pristine, tmp_path, site, ind
         assert path.stat().st_mtime == 1_700_000_000 + expected[name]["bytes"]
 
 
+@pytest.mark.parametrize("site", [LIFERAY, DRUPAL])
+def test_the_files_of_a_point_are_those_of_its_moment(pristine, tmp_path, site):
+    """What was changed and deleted after the dump's moment is laid over the listing, for a point and nothing else."""
+    point = pristine.backup(site, "recovery_point")
+    answer = pristine.run("files", point, tmp_path / "new", site=site)
+    assert answer.returncode == 0, answer.stderr
+    found = {str(path.relative_to(tmp_path / "new")): path for path in (tmp_path / "new").rglob("*") if path.is_file()}
+    facts = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()}
+    expected = pristine.expected["sites"][site]["backups"]
+    assert facts == {key: fact["sha256"] for key, fact in expected[point]["files_of_moment"].items()}
+    listed = expected[pristine.backup(site, "files", index=1)]["files"]
+    assert "20097/35201/vanishes/1.0" in facts.keys() - listed.keys()
+    assert facts["20097/35201/changes/1.0"] != listed["20097/35201/changes/1.0"]["sha256"]
+
+
 def test_a_choice_of_files_comes_back_alone(pristine, tmp_path):
     answer = pristine.run("files", pristine.backup(LIFERAY, "files"), tmp_path / "new", "--only", "generated/")
     assert answer.returncode == 0, answer.stderr
@@ -84,7 +99,8 @@ def test_a_choice_of_files_comes_back_alone(pristine, tmp_path):
 def test_verify_reads_everything(pristine):
     answer = pristine.run("verify", pristine.backup(LIFERAY, "files", index=1))
     assert answer.returncode == 0
-    assert b"10 files done, 0 failed; 2 have no SHA-256" in answer.stderr
+    assert b"files.kept: " in answer.stderr
+    assert b"12 files done, 0 failed; 2 have no SHA-256" in answer.stderr
 
 
 def test_show_prints_the_manifest_that_names_the_members(pristine):

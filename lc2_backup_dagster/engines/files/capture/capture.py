@@ -23,6 +23,7 @@ from lc2_backup_dagster.engines.files.capture.shards import WHOLE, Lane, Shard, 
 from lc2_backup_dagster.engines.files.capture.source import Patience, SourceFiles
 from lc2_backup_dagster.engines.files.capture.transfer import Transfer
 from lc2_backup_dagster.engines.files.capture.versions import list_as_of
+from lc2_backup_dagster.engines.files.keeping.kept import KeptFiles
 from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, Protection
 from lc2_backup_dagster.engines.files.manifest.ordering import OrderedLines
 from lc2_backup_dagster.engines.files.ports import CapturingAttempt, Progress, SiteObjects
@@ -60,7 +61,7 @@ class FilesCapture:
     """A finished capture, ready to be committed.
 
     Attributes:
-        streams: the manifest of files.
+        streams: the manifest of files, and the one of what was kept where there is one.
         moment: the interval of the listing: a file that did not change during it is captured as it was then. Of a
             past moment that moment itself.
         last_begun: when the last listing began, where there were several; else when the only one did.
@@ -72,6 +73,7 @@ class FilesCapture:
         throttling: how often source and destination asked to slow down meanwhile.
         damaged_journals: journal objects of dead attempts that could not be used.
         seconds: from start to end.
+        kept: what was kept beside them for the rows of a dump; None where there are none.
     """
 
     streams: tuple[Stream, ...]
@@ -85,6 +87,7 @@ class FilesCapture:
     seconds: float
     held: int = 0
     throttling: Throttling = _NEVER
+    kept: KeptFiles | None = None
 
     @property
     def partial(self) -> bool:

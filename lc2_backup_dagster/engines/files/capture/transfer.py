@@ -50,6 +50,7 @@ class Transfer:
         protection_of: the protection of a key.
         limits: what may be used.
         progress: told how far it is.
+        may_lack_all: whether a source that refuses every file is no error of the run.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Transfer:
         protection_of: Callable[[str], Protection],
         limits: Limits,
         progress: Progress | None = None,
+        may_lack_all: bool = False,
     ) -> None:
         self.counts = CaptureCounts()
+        self._may_lack_all = may_lack_all
         self._copier = copier
         self._lines = lines
         self._journal = journal
@@ -213,7 +216,7 @@ class Transfer:
     def _require_source(self) -> None:
         """Tell a refused folder, which makes the backup partial, from a source that refuses everything."""
         self._source.check(write=False)
-        if self.counts.objects == 0:
+        if self.counts.objects == 0 and not self._may_lack_all:
             key, reason = self.counts.unreadable.samples[0]
             raise AccessDenied(
                 f"{self._source.url} refuses every file, the first is {key!r}: {reason}",

@@ -51,16 +51,16 @@ class PastListing:
                 waiting = self._newer(waiting, found)
                 continue
             if waiting is not None:
-                self._sorter.add(_to_row(waiting))
+                self._sorter.add(version_row(waiting))
             waiting = found
         if waiting is not None:
-            self._sorter.add(_to_row(waiting))
+            self._sorter.add(version_row(waiting))
 
     def newest(self) -> Iterator[ObjectVersion]:
         """Yield what every key was, in ascending order: a version, or a delete marker. To be read once."""
         waiting: ObjectVersion | None = None
         for row in self._sorter.rows():
-            found = _from_row(row)
+            found = version_of_row(row)
             if waiting is not None and waiting.info.key == found.info.key:
                 waiting = self._newer(waiting, found)
                 continue
@@ -166,13 +166,15 @@ def _age(found: ObjectVersion) -> tuple[datetime, bool, bool]:
     return found.info.modified, found.is_latest, not found.is_delete_marker
 
 
-def _to_row(found: ObjectVersion) -> Row:
+def version_row(found: ObjectVersion) -> Row:
+    """Return a version as a row that sorts by its key."""
     info = found.info
     modified = (info.modified - _EPOCH) // _MICROSECOND
     return [info.key, info.size_bytes, modified, info.etag, info.version, found.is_delete_marker, found.is_latest]
 
 
-def _from_row(row: Row) -> ObjectVersion:
+def version_of_row(row: Row) -> ObjectVersion:
+    """Return the version that a row was made of."""
     key, size_bytes, modified, etag, version, is_delete_marker, is_latest = row
     info = ObjectInfo(key, size_bytes, _EPOCH + _MICROSECOND * modified, etag, version)
     return ObjectVersion(info, is_delete_marker=is_delete_marker, is_latest=is_latest)

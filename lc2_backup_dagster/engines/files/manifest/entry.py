@@ -43,6 +43,8 @@ from lc2_backup_dagster.repository.parts import Part, SupportsRead
 
 STREAM = "files"
 """Name of the stream that holds the entries."""
+KEPT_STREAM = "files.kept"
+"""What the name of the stream begins with that holds files kept for the rows of a dump; many backups have none."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -222,6 +224,11 @@ def decode_entry(line: bytes, *, where: str) -> FileEntry:
         return entry
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ManifestCorrupt(f"{where} is not a file entry: {error!r}", where=where) from error
+
+
+def kept_stream(names: Iterable[str]) -> str | None:
+    """Return which of a backup's streams holds the files kept for rows, or None."""
+    return next((name for name in names if name.startswith(KEPT_STREAM)), None)
 
 
 def decode_entries(source: SupportsRead, *, name: str) -> Iterator[FileEntry]:

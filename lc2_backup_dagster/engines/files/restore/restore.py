@@ -45,6 +45,7 @@ def restore_files(
     limits: Limits | None = None,
     patience: Patience | None = None,
     progress: Progress | None = None,
+    on_new: Callable[[str], None] = lambda key: None,
 ) -> FilesRestore:
     """Write files of a backup into a target, keys byte for byte, with content type and metadata.
 
@@ -76,6 +77,7 @@ def restore_files(
         limits: threads and memory.
         patience: how often things are tried again.
         progress: told how far it is.
+        on_new: told the key of every file that was written where there was none, in any order.
 
     Raises:
         ConfigurationError: ``delete_extra`` does not go with the rest; nothing was written.
@@ -99,6 +101,7 @@ def restore_files(
         patience=patience or Patience(),
         limits=limits or Limits(),
         progress=progress,
+        on_new=on_new,
     )
     with take_inventory(target, prefix=selection.fixed_prefix, scratch=scratch) as inventory:
         if conflict is Conflict.REFUSE:

@@ -129,6 +129,7 @@ class RestoreWriter:
         patience: how often things are tried again.
         limits: threads and memory.
         progress: told the files and bytes that are done, those that were left as they were too.
+        on_new: told the key of every file that was written where there was none; from several threads, one at a time.
 
     Attributes:
         result: what was done so far; what would be done, with ``rehearse``.
@@ -148,7 +149,9 @@ class RestoreWriter:
         patience: Patience,
         limits: Limits,
         progress: Progress | None,
+        on_new: Callable[[str], None] = lambda key: None,
     ) -> None:
+        self._on_new = on_new
         self.result = FilesRestore(metadata_kept=target.capabilities.user_metadata)
         self.damage: IntegrityError | None = None
         self.refusal: KeyNotRepresentable | None = None
@@ -257,6 +260,8 @@ class RestoreWriter:
                 self.result.written += 1
                 self.result.written_bytes += entry.size_bytes
                 self.result.overwritten += outcome.file.existing is not None
+                if outcome.file.existing is None and entry.kind is PosixKind.FILE:
+                    self._on_new(entry.key)
                 self.result.links += entry.kind is PosixKind.SYMLINK
                 if outcome.unset:
                     self.result.facts_unset.add(entry.key, outcome.unset)

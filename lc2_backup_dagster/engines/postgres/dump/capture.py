@@ -8,7 +8,7 @@ Streams: ``dump.custom`` (``pg_dump -Fc``, streamed) or, with several jobs, ``du
 
 import io
 import shutil
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lc2_backup_dagster.engines.postgres.base.wal_hold import POSITION_SQL
 from lc2_backup_dagster.engines.postgres.dump.database_properties import DatabaseProperties, read_properties
 from lc2_backup_dagster.engines.postgres.dump.directory import DIRECTORY_STREAM, DirectoryDump, room_wanted
+from lc2_backup_dagster.engines.postgres.dump.json_rows import JsonRows, read_freely
 from lc2_backup_dagster.engines.postgres.ports import (
     CountedSource,
     Progress,
@@ -27,7 +28,7 @@ from lc2_backup_dagster.engines.postgres.ports import (
     no_progress,
 )
 from lc2_backup_dagster.engines.postgres.servers.preflight import check_server
-from lc2_backup_dagster.engines.postgres.servers.server import Server, translated
+from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.engines.postgres.servers.tool_process import ToolStream, run_tool
 from lc2_backup_dagster.engines.postgres.servers.tools import Tools
 from lc2_backup_dagster.model.errors import MissingPrivilege, ToolFailed
@@ -134,7 +135,7 @@ def capture_dump(
         references: int | None = None
         if references_sql is not None:
             # First, because a query that is wrong should fail before the long part.
-            rows = _JsonRows(connection, references_sql, server=server)
+            rows = JsonRows(connection, references_sql, server=server)
             streams.append(write(REFERENCES_STREAM, rows))
             references = rows.count
         jobs, jobs_skipped = _possible_jobs(jobs, scratch, server_facts.database_bytes)
@@ -209,14 +210,7 @@ def _snapshot(server: Server) -> "Generator[tuple[psycopg.Connection[Any], str, 
     """Hold a transaction whose snapshot others may use; yields connection, snapshot id and the time of BEGIN."""
     with server.connect() as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        # This session waits idle for hours while pg_dump works. SET takes no snapshot, the first query does.
-        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        connection.execute("SET LOCAL statement_timeout = 0")
-        if connection.info.server_version >= 170000:
-            connection.execute("SET LOCAL transaction_timeout = 0")
-        connection.execute("SET LOCAL client_encoding = 'UTF8'")
-        # As in pg_dump: rows that a policy hides are an error, not absent from the references.
-        connection.execute("SET LOCAL row_security = off")
+        read_freely(connection)
         # now() is the time of BEGIN, before the snapshot: whatever had committed by then is in it.
         row = connection.execute("SELECT pg_export_snapshot(), now()").fetchone()
         assert row is not None
@@ -253,39 +247,6 @@ def _running(
     else:
         with ToolStream([tools.pg_dump, "--format=custom", *options], server=server) as tool:
             yield DUMP_STREAM, tool
-
-
-class _JsonRows:
-    """The rows of a query as lines of JSON, streamed by the server's COPY.
-
-    JSON text never contains raw control characters, so with two of them as quote and delimiter CSV changes nothing.
-    """
-
-    def __init__(self, connection: "psycopg.Connection[Any]", query: str, *, server: Server) -> None:
-        self._server = server
-        self.count = 0
-        # the query is an application's constant or a site file's, as trusted as the credentials beside it
-        inner = f"SELECT row_to_json(q) FROM ({query.strip().rstrip(';')}\n) q"  # noqa: S608
-        self._rows = self._stream(
-            connection, f"COPY ({inner}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', ESCAPE E'\\x01')"
-        )
-
-    def _stream(self, connection: "psycopg.Connection[Any]", statement: str) -> Iterator[bytes]:
-        with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            while row := copy.read():
-                self.count += 1
-                yield bytes(row)
-
-    def read(self, size: int, /) -> bytes:
-        import psycopg
-
-        gathered = bytearray()
-        try:
-            while len(gathered) < size and (row := next(self._rows, None)) is not None:
-                gathered += row
-        except psycopg.Error as error:
-            raise translated(error, self._server) from error
-        return bytes(gathered)
 
 
 def _counts(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
