@@ -70,9 +70,15 @@ def tell_backups(opened: OpenSite, report: SiteReport) -> None:
         unchanged = ", the same as before" if export.summary["same_as"] else ""
         report.tell("configuration", f"{export.summary['documents']} documents{unchanged}")
     point = newest[Component.RECOVERY_POINT]
+    kept = point.summary.get("kept", 0)
     report.tell(
         "recovery point",
-        f"{point.backup_id}: {point.summary['rows']} rows name files, {point.summary['dangling']} dangle",
+        f"{point.backup_id}: {point.summary['rows']} rows name files, {point.summary['dangling']} dangle"
+        + (
+            f", {kept} files that were gone or other by then were taken from versions or earlier backups"
+            if kept
+            else ""
+        ),
     )
 
 

@@ -177,7 +177,7 @@ def _look_for_rows(
                 findings.add(f"row {row_id}", f"names {key}, which was not restored")
             dangling.append(f"{key} ({row_id})")
     if dangling:
-        findings.note(f"{len(dangling)} of them name files that were deleted before they were listed: {dangling[:5]}")
+        findings.note(f"{len(dangling)} of them name files that were deleted before they were listed: {dangling[:3]}")
 
 
 def _together(first: Differences, second: Differences) -> Differences:
