@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -22,7 +23,9 @@ from lc2_backup_dagster.demo.sites.all_sites import ALL_SITES
 from lc2_backup_dagster.demo.sites.site import DemoSite
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 
-_PAUSE_SECONDS = 1.0
+# Busy while backups are made and looked at; a demo that is left alone over night shall not fill the disk with WAL.
+_BUSY_SECONDS = 900.0
+_PAUSE_SECONDS, _LONG_PAUSE_SECONDS = 1.0, 20.0
 
 
 def main(names: list[str], environment: Mapping[str, str]) -> None:
@@ -38,6 +41,11 @@ def main(names: list[str], environment: Mapping[str, str]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    begun = time.monotonic()
+
+    def pause() -> float:
+        return _PAUSE_SECONDS if time.monotonic() - begun < _BUSY_SECONDS else _LONG_PAUSE_SECONDS
+
     access = S3Access(
         endpoint=environment["LC2_DEMO_S3_ENDPOINT"],
         access_key=environment["LC2_DEMO_S3_ACCESS_KEY_ID"],
@@ -53,7 +61,7 @@ def main(names: list[str], environment: Mapping[str, str]) -> None:
                 S3Store(connection, site.bucket),
                 change=site.moment,
                 random=Random(),  # another life each time
-                pause=_PAUSE_SECONDS,
+                pause=pause,
             )
             for site in sites
         ]

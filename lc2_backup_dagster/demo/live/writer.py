@@ -72,7 +72,13 @@ class LiveWriter:
 
 
 def write_until(
-    stopping: threading.Event, database: Server, store: ObjectStore, *, change: Change, random: Random, pause: float
+    stopping: threading.Event,
+    database: Server,
+    store: ObjectStore,
+    *,
+    change: Change,
+    random: Random,
+    pause: Callable[[], float],
 ) -> None:
     """Change a site again and again, until told to stop; a change that has begun is ended first.
 
@@ -82,7 +88,7 @@ def write_until(
         store: its files.
         change: makes one change.
         random: decides what, and when.
-        pause: seconds between two changes, on average.
+        pause: tells the seconds until the next change, on average.
 
     Raises:
         BackupError, psycopg.Error: a server is away; what was half done is put right by the next writer.
@@ -92,4 +98,4 @@ def write_until(
         writer.clean_up()
         while not stopping.is_set():
             writer.step()
-            stopping.wait(random.uniform(0.5, 1.5) * pause)
+            stopping.wait(random.uniform(0.5, 1.5) * pause())

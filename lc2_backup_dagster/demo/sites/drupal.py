@@ -28,7 +28,10 @@ def _seed(owner: Server, store: ObjectStore, scale: LiferayScale) -> Iterator[st
         ).fetchone()
     assert row is not None
     tables, size_bytes, files, configuration = row
-    yield f"database {owner.database}: {tables} tables, {size_bytes / 1e6:.0f} MB, {configuration} configurations"
+    yield (
+        f"database {owner.database}: {tables} tables, {size_bytes / 1e6:.0f} MB, "
+        f"{configuration} objects of configuration"
+    )
     yield f"files: {files} that rows name"
 
 

@@ -52,7 +52,7 @@ def changing(site: ChainSite, owner: Server) -> Iterator[None]:
     writer = threading.Thread(
         target=write_until,
         args=(stopping, owner, DirectoryStore(site.site.library)),
-        kwargs={"change": LIFERAY.moment, "random": random.Random(3), "pause": 0.2},
+        kwargs={"change": LIFERAY.moment, "random": random.Random(3), "pause": lambda: 0.2},
     )
     writer.start()
     try:
