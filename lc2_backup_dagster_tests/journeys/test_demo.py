@@ -31,7 +31,13 @@ def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_beh
     assert first.returncode == 0, first.stdout + first.stderr
     for files in ("document library (full)", "files (full)", "media (full)"):
         assert files in first.stdout
-    for of_each_site in ("base backup (full)", "restorable until", "recovery point", "configuration  "):
+    for of_each_site in (
+        "base backup (full)",
+        "restorable until",
+        "│ recovery point",
+        "│ configuration",
+        "restored configuration",
+    ):
         assert first.stdout.count(of_each_site) == 3, (of_each_site, first.stdout)
     assert "base backup and WAL up to the same change" in first.stdout
     assert "objects changed since" in first.stdout

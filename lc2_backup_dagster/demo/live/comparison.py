@@ -141,12 +141,13 @@ def _compare_files(restored: RestoredSite, end: journal.JournalEnd) -> Differenc
     files = restored.context.files
     with restored.source.connect() as connection, journal.still(connection):
         touched = journal.contents_since(connection, end.number)
+        unsettled = journal.pending(connection)  # of a writer that died and has not come back
         untouched = compare_stores(
             files.store,
             "",
             restored.files.inner,
             restored.files.prefix,
-            ignore=lambda key: key in touched or not files.is_selected(key),
+            ignore=lambda key: key in touched or key in unsettled or not files.is_selected(key),
         )
     present = {info.key for info in restored.files.list()}
     findings = Findings()

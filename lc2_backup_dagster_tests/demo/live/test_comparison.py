@@ -24,7 +24,7 @@ from lc2_backup_dagster.operations.restore.request import RestoreRequest
 from lc2_backup_dagster.operations.restore.run import restore
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.operations.fixtures_chains import ChainSite, archived_until, receiving
-from lc2_backup_dagster_tests.operations.tiny_site import OWNER, OWNER_PASSWORD, drop_database, open_window
+from lc2_backup_dagster_tests.operations.tiny_site import OWNER, OWNER_PASSWORD, drop_database, open_window, until
 
 NAME = "live_restored"
 
@@ -112,14 +112,29 @@ def test_a_restore_of_a_living_site_is_proven_row_by_row_and_file_by_file(living
             ("%/0/%",),
         ).fetchone() or (None,)
     assert named is not None
+
+    def deleted_since() -> set[str]:
+        """Files that rows of the restored database name, and that are gone from the source by now."""
+        with living.restored.source.connect() as source, living.database.connect() as restored:
+            gone = [key for key, had in journal.contents_since(source, end.number).items() if None in had]
+            query = living.restored.context.application.file_reference_sql
+            assert query is not None
+            return {key for key, _, _ in restored.execute(query.encode()).fetchall()} & set(gone) - {named}
+
+    until(lambda: bool(deleted_since()), what="a file that a row names was deleted")
+    lost = deleted_since().pop()
     store = living.restored.files
-    kept = [info.key for info in store.list() if info.key != named]
-    store.delete([named])
+    kept = [info.key for info in store.list() if info.key not in (named, lost)]
+    store.delete([named, lost])
     store.put(kept[0], b"rotten", create_only=False)
     found = living.differences()
+    files = found["document library"]
     assert any("differs in comments" in each for each in found["database"]), found
-    assert any(f"names {named}, which was not restored" in each for each in found["document library"]), found
-    assert any(kept[0] in each for each in found["document library"]), found
+    assert any(f"names {named}, which was not restored" in each for each in files), found
+    assert any(kept[0] in each for each in files), found
+    assert not any(lost in each for each in files), "it may have been gone when the files were listed"
+    strict = compare_living(replace(living.restored, versioned=True))
+    assert any(f"names {lost}, which was not restored" in str(each) for each in strict["document library"].found)
 
     late = replace(living.restored, known_before=end.number + 1)
     assert "journal of the restored database" in str(compare_living(late)["database"].found[0])
