@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 
@@ -123,18 +123,14 @@ class _Mark(Protocol):
 
 
 def _compose(text: str, tree: YamlTree) -> yaml.Node | None:
-    """Return the node tree, after a first pass over the events that nesting and aliases cannot blow up."""
-    depth = 0
+    """Return the node tree; the fast loader reads what is right, the slow one says better what is wrong."""
+    if yaml.__with_libyaml__:
+        try:
+            return _nodes(text, tree, yaml.CSafeLoader)
+        except yaml.YAMLError:
+            pass
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                _refuse_mark(tree, event.start_mark, "uses an anchor or alias (& or *)", "values written out")
-                return None
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:
-                _refuse_mark(tree, event.start_mark, "is nested too deeply", f"{_MAX_DEPTH} levels")
-                return None
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return _nodes(text, tree, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason, allowed = _syntax(error)
@@ -144,6 +140,20 @@ def _compose(text: str, tree: YamlTree) -> yaml.Node | None:
         problem = SiteProblem(tree.file, line, 1, "", "", "has a character that YAML does not allow", "printable text")
         tree.problems.append(problem)
     return None
+
+
+def _nodes(text: str, tree: YamlTree, loader: Any) -> yaml.Node | None:
+    """Compose the nodes, after a first pass over the events that nesting and aliases cannot blow up."""
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            _refuse_mark(tree, event.start_mark, "uses an anchor or alias (& or *)", "values written out")
+            return None
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            _refuse_mark(tree, event.start_mark, "is nested too deeply", f"{_MAX_DEPTH} levels")
+            return None
+    return yaml.compose(text, Loader=loader)
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> tuple[str, str]:
@@ -244,7 +254,7 @@ class _Reader:
         self._tree.texts[location] = text
         if _USER_IN_ADDRESS.search(text):
             self._tree.refuse(location, "holds a user or password", allowed="an address without them, and …Env fields")
-        if node.style is not None:  # quoted, or a block of text
+        if node.style:  # quoted, or a block of text; plain is None, or empty from the fast loader
             return text
         kind = str(node.tag).removeprefix(_STANDARD)
         if kind == "null":

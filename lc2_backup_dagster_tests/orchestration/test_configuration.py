@@ -156,3 +156,26 @@ def test_runs_that_are_not_of_a_day_are_left_alone(deployment: Deployment, folde
     assert isinstance(deployment.follow(alone), dg.SkipReason)
     retried = deployment.run(*DAILY, day=day, tags={"dagster/will_retry": "true"})
     assert isinstance(deployment.follow(retried), dg.SkipReason)
+
+
+def test_a_site_of_nothing_but_a_database_has_whole_points_that_are_restored(
+    make_site: MakeSite, instance, monkeypatch
+):
+    site = make_site(files=None, restore__files=None)
+    deployment = Deployment(site, instance, monkeypatch)
+    day = open_window(WindowLength.DAILY)
+    done = deployment.run("database_dump", "recovery_point", day=day)
+    assert done.success, failures(done)
+    point = site.repository.backups()[-1]
+    assert (point.summary["partial"], point.summary["missing"]) == (False, [])
+    [match] = [each for each in done.get_asset_check_evaluations() if each.check_name == "files_match_rows"]
+    assert match.passed
+    restored = deployment.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(["retail", "liferay", "restore"])],
+        partition_key=point.backup_id,
+        run_config={"ops": {"retail__liferay__restore": {"config": {"target_database": "only_rows"}}}},
+        raise_on_error=False,
+    )
+    site.postgres.execute("DROP DATABASE IF EXISTS only_rows WITH (FORCE)")
+    assert restored.success, failures(restored)

@@ -125,6 +125,21 @@ def test_a_past_window_fails_for_good_and_names_what_can_be_restored(site, insta
     assert failure.step_failure_data.user_failure_data is not None, "a Failure, which no retry policy starts again"
 
 
+def test_a_failed_hook_fails_its_asset_and_shows_its_output(make_site: MakeSite, instance, monkeypatch):
+    site = make_site()
+    command = ["/bin/sh", "-c", "echo the shop is closed; echo password=hunter2; exit 3"]
+    site = site.changed(site.root, hooks=[{"name": "quiesce", "command": command, "before": "database_dump"}])
+    result = run(site, instance, monkeypatch, "database_dump", partition=open_window(WindowLength.DAILY).key)
+    assert not result.success
+    [told] = failures(result)
+    assert "hook quiesce ended with exit code 3; its output ends: the shop is closed | password=" in told
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    shown = failure.step_failure_data.user_failure_data
+    assert shown.metadata["output"].value == "the shop is closed\npassword=‹hidden›\n"
+    assert "hunter2" not in str(shown)
+    assert site.repository.log.history().backups == {}
+
+
 def test_a_point_without_files_says_which_asset_to_materialize(site, instance, monkeypatch):
     day = open_window(WindowLength.DAILY)
     assert run(site, instance, monkeypatch, "database_dump", partition=day.key).success

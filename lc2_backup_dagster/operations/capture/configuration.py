@@ -12,13 +12,12 @@ from lc2_backup_dagster.engines.exports.capture import CapturedExport, capture_e
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.engines.hooks.hook import HookOutcome
 from lc2_backup_dagster.engines.hooks.ports import Say
-from lc2_backup_dagster.engines.hooks.run import run_hooks
 from lc2_backup_dagster.model.errors import BackupPartial, ConfigurationError
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Window
 from lc2_backup_dagster.operations.capture.captured import Captured
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
-from lc2_backup_dagster.operations.capture.hooks import hooks_before, silent
+from lc2_backup_dagster.operations.capture.hooks import run_hooks_before, silent
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import ConfigurationAccess, ExportNeeds, SiteContext
 from lc2_backup_dagster.repository.attempt import Attempt, ManifestDraft
@@ -66,8 +65,7 @@ def capture_configuration(
         began = attempt.clock.now()
         artifacts = scratch / "artifacts"
         artifacts.mkdir(mode=0o700)
-        bound = hooks_before(Component.CONFIGURATION, context)
-        hooks = run_hooks(bound, artifacts=artifacts, say=say, run=initiator.run_id or "")
+        hooks = run_hooks_before(Component.CONFIGURATION, context, initiator=initiator, say=say, artifacts=artifacts)
         captured = _export(access, frame, attempt, scratch=scratch, progress=progress)
         if hooks:
             captured = replace(captured, moment=replace(captured.moment, restorable_from=began))

@@ -1,7 +1,7 @@
 """Carry out a restore: plan it, refuse it with every blocker, restore, and write down in the log that it was done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from lc2_backup_dagster.engines.postgres.dump.restore import DumpOptions, Restor
 from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
 from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.errors import TargetNotEmpty, TransientError
+from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.restore.configuration import restore_configuration
 from lc2_backup_dagster.operations.restore.files_target import open_target
 from lc2_backup_dagster.operations.restore.library import restore_library
@@ -182,8 +183,22 @@ def _restore_files(
         if database is None or not is_checked(context, request):
             return files, None
         return files, check_target(
-            context, request, database=database.database, target=target, new=new, scratch=scratch
+            context,
+            request,
+            database=database.database,
+            layout=_layout(repository, plan.members),
+            target=target,
+            new=new,
+            scratch=scratch,
         )
+
+
+def _layout(repository: SiteRepository, members: Sequence[str]) -> str | None:
+    """Return the layout in which the rows of a point's dump name files."""
+    for member in members:
+        if (backup := repository.backup(member)).component is Component.DATABASE_DUMP:
+            return repository.manifest_of(backup).details.get("references_layout")
+    return None
 
 
 def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """What the service knows of Drupal: which files, which rows name them, what never leaves the source."""
 
 import json
+import re
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +165,13 @@ def test_people_are_told_what_a_restore_leaves_to_them():
     notes = " ".join(DRUPAL.after_restore_notes)
     for told in ("drush cache:rebuild", "drush config:import", "search-api:index", "settings.php", "hash_salt"):
         assert told in notes
+
+
+def test_the_hook_of_the_documents_is_one_that_a_site_file_takes():
+    document = (Path(__file__).parents[3] / "docs/site-file.md").read_text(encoding="utf-8")
+    block = re.search(r"## Drupal\n.*?```yaml\n(.*?)```", document, re.DOTALL)
+    assert block
+    definition = definition_of(SITE.replace(": liferay", ": drupal") + textwrap.dedent("  " + block[1].strip()) + "\n")
+    (hook,) = definition.hooks
+    assert hook.command[1] == "config:export"
+    assert f"--destination={hook.artifact_path}" in hook.command

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from lc2_backup_dagster.model.errors import (
     AccessDenied,
     AlreadyExists,
@@ -25,6 +27,8 @@ Resource = Mapping[str, Any]
 """An object of the API."""
 
 _TIMEOUT_SECONDS = (10.0, 30.0)
+# Some times of the API have fractions of a second, others have none.
+_TO_SECONDS = len("2026-11-30T02:00:00")
 _PASSING = frozenset({0, 408, 429, 500, 502, 503, 504})
 
 
@@ -63,10 +67,11 @@ class ClusterAccess:
                 config.load_kube_config(
                     config_file=str(self.kubeconfig), context=self.context, client_configuration=configuration
                 )
-        except (config.ConfigException, OSError) as error:
+        except (config.ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
             place = self.kubeconfig or "the service's own account (no kubeconfig is named)"
             raise ConfigurationError(
-                f"cannot reach a cluster with {place}: {error}", hint="set runner.kubeconfig of the hook"
+                f"cannot reach a cluster with {place}: {' '.join(str(error).split())}",
+                hint="set runner.kubeconfig of the hook",
             ) from error
         # Its own retries would hide how long a request really takes, and repeat what must not be repeated.
         configuration.retries = False
@@ -147,7 +152,7 @@ class Cluster:
                 return [f"(its events cannot be read: {error.message})"]
             for event in found["items"]:
                 when = event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp") or since
-                if when < since:
+                if when[:_TO_SECONDS] < since[:_TO_SECONDS]:
                     continue
                 told.append((when, f"{event.get('reason', '')}: {str(event.get('message', '')).strip()}"))
         # The same is often told again and again.

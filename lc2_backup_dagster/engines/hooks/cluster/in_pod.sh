@@ -46,9 +46,26 @@ while kill -0 "$child" 2>/dev/null; do
 done
 # Whoever stops the command also kills what of it goes on, and this shell with it.
 if [ -n "$stopping" ]; then wait "$reader" "$watcher" 2>/dev/null; fi
-# What the command left in the background would keep the connection open.
-kill -TERM "-$$" 2>/dev/null
 kill -KILL "$reader" 2>/dev/null
 kill -USR1 "$watcher" 2>/dev/null
 wait "$reader" "$watcher" 2>/dev/null
+# What the command left in the background would keep the connection open: all others of our group.
+others() {
+    left=
+    for stat in /proc/[0-9]*/stat; do
+        { IFS= read -r line <"$stat"; } 2>/dev/null || continue
+        pid=${stat#/proc/}
+        pid=${pid%/stat}
+        # Behind the name, which stands in parentheses: state, parent, group.
+        set -- ${line##*) }
+        if [ "$3" = "$$" ] && [ "$pid" != "$$" ] && [ "$1" != Z ]; then left="$left $pid"; fi
+    done
+    [ -n "$left" ]
+}
+signal=TERM tries=0
+while [ "$tries" -lt 3 ] && others; do
+    kill "-$signal" $left 2>/dev/null
+    sleep 1
+    signal=KILL tries=$((tries + 1))
+done
 exit "$code"

@@ -265,4 +265,4 @@ def _as_lines(hook: Hook, variables: Mapping[str, str]) -> str:
 @cache
 def _script() -> str:
     lines = Path(__file__).with_name("in_pod.sh").read_text("utf-8").splitlines()
-    return "\n".join(line.strip() for line in lines if not line.startswith("#"))
+    return "\n".join(line for line in map(str.strip, lines) if not line.startswith("#"))

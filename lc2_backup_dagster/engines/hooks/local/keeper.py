@@ -47,13 +47,12 @@ def main() -> int:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_like_new,  # this process has one thread
+            preexec_fn=lambda: _begin(result),  # this process has one thread
         )
     except (OSError, ValueError) as error:
         filename = getattr(error, "filename", None)
         _report(result, {"not_started": str(getattr(error, "strerror", None) or error), "name": filename})
         return 0
-    _report(result, {"pid": child.pid})
     _let_go_of_output()
     stopped = _wait(child, wake)
     code = _sweep(child, grace_seconds=float(order["grace_seconds"]) if stopped else _LEFTOVERS_GRACE_SECONDS)
@@ -92,8 +91,12 @@ def _note(number: int, _frame: Any) -> None:
         _ended_by.append(number)
 
 
-def _like_new() -> None:
-    """Give the command the signals of a new login: some of ours were ignored by whoever started the worker."""
+def _begin(result: int) -> None:
+    """Give the command the signals of a new login: some of ours were ignored by whoever started the worker.
+
+    The worker learns its process group before anything runs that could end this keeper.
+    """
+    _report(result, {"pid": os.getpid()})
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for name in _RESET:
         signal.signal(getattr(signal, name), signal.SIG_DFL)

@@ -185,7 +185,7 @@ def test_a_quota_that_lets_no_pod_be_made_is_told_by_the_jobs_events(job, cluste
     cluster.job_status = None
     name = job_name(SITE, a_hook("true"), "run-1")
     cluster.tell(name, "SuccessfulCreate", "of an earlier try", at="2026-11-30T01:59:59Z")
-    cluster.tell(name, "FailedCreate", "pods is forbidden: exceeded quota: compute", at="2026-11-30T02:00:00Z")
+    cluster.tell(name, "FailedCreate", "pods is forbidden: exceeded quota: compute", at="2026-11-30T02:00:00.5Z")
     with pytest.raises(HookFailed, match=r"the Job has no pod; hint: events: FailedCreate: .*exceeded quota: compute"):
         job(a_hook("true"))
 

@@ -129,6 +129,11 @@ def test_a_flood_is_bounded(pod):
 
 def test_what_the_command_leaves_in_the_background_keeps_nobody_waiting(pod, marked):
     assert pod(shell("sleep 600 & echo done", timeout_seconds=60)).output.text == "done\n"
+    assert marked.wait_until(0) == []
+    script = "sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo done; exit 3"
+    with pytest.raises(HookFailed, match="ended with exit code 3; its output ends: done"):
+        pod(shell(script, timeout_seconds=60))
+    assert marked.wait_until(0) == []
 
 
 def test_secrets_of_the_container_are_hidden(pod, cluster):
@@ -255,7 +260,10 @@ def test_a_wrong_token_is_told(pod, access):
 
 
 def test_without_any_cluster_the_hint_names_the_field(tmp_path):
-    for file in (None, tmp_path / "gone"):
+    (broken := tmp_path / "broken").write_text("clusters: [")
+    (text := tmp_path / "text").write_text("no mapping")
+    (empty := tmp_path / "empty").write_text("")
+    for file in (None, tmp_path / "gone", broken, text, empty):
         with pytest.raises(ConfigurationError, match="cannot reach a cluster .*hint: set runner.kubeconfig"):
             PodRunner(ClusterAccess("shop", file), PodSelector(LABELS), {}).run(
                 a_hook("true"), run="", artifact=None, say=print
