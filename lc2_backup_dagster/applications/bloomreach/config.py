@@ -11,10 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from lc2_backup_dagster.applications.bloomreach.client import ApiClient
 from lc2_backup_dagster.applications.bloomreach.content_export import DATA_TYPES, ContentExportRequest
-from lc2_backup_dagster.applications.bloomreach.patience import Patience
 from lc2_backup_dagster.applications.bloomreach.source import BloomreachSource, ExportChoice
 from lc2_backup_dagster.applications.bloomreach.token import TokenSource, token_from_file, token_from_variable
 from lc2_backup_dagster.applications.bloomreach.versions import versions_of
+from lc2_backup_dagster.applications.http.patience import Patience
 from lc2_backup_dagster.engines.exports.ports import ExportSource
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 
