@@ -89,6 +89,17 @@ def _refuse(reason: str, allowed: str) -> None:
     raise PydanticCustomError("site_file", "{reason}; allowed: {allowed}", {"reason": reason, "allowed": allowed})
 
 
+def open_client(config: BloomreachApi, environment: Mapping[str, str]) -> ApiClient:
+    """Return a client of the APIs, to be closed; nothing is asked yet.
+
+    Args:
+        config: which environment.
+        environment: variables; the token is read from there or from its file when it is needed.
+    """
+    patience = Patience(requests_per_second=config.requests_per_second)
+    return ApiClient(config.base_url, _token(config, environment), patience=patience)
+
+
 @contextmanager
 def open_bloomreach(
     config: BloomreachApi, environment: Mapping[str, str], *, scratch: Path, before: StoredExport | None
@@ -116,8 +127,7 @@ def open_bloomreach(
         ),
     )
     known = versions_of(before) if before is not None and not config.trust_older_versions else None
-    patience = Patience(requests_per_second=config.requests_per_second)
-    with ApiClient(config.base_url, _token(config, environment), patience=patience) as client:
+    with open_client(config, environment) as client:
         yield BloomreachSource(client, choice=choice, scratch=scratch, versions_before=known)
 
 
