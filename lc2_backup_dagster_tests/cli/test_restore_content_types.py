@@ -1,28 +1,24 @@
 """``restore-content-types`` against a server with Bloomreach's APIs: planned, agreed to by name, recorded."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
 from unittest.mock import ANY
 
 import pytest
 
 from lc2_backup_dagster.applications.bloomreach import config
 from lc2_backup_dagster.applications.http.patience import Patience
-from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.demo.servers.bloomreach import BloomreachServer
 from lc2_backup_dagster.demo.servers.bloomreach_faults import answering
-from lc2_backup_dagster.model.site import SiteId
-from lc2_backup_dagster.model.window import WindowLength
-from lc2_backup_dagster.operations.capture.configuration import capture_configuration
 from lc2_backup_dagster.operations.site_context import SiteContext
-from lc2_backup_dagster.repository.record import RecordType
-from lc2_backup_dagster.sites.assembly import open_site
-from lc2_backup_dagster.sites.loader import load_sites
-from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.cli.calling import Answer, lc2
-from lc2_backup_dagster_tests.operations.tiny_site import TinySite, open_window
+from lc2_backup_dagster_tests.operations.offline_site import (
+    an_offline_site,
+    captured_configuration,
+    opened,
+    restores_of,
+)
+from lc2_backup_dagster_tests.operations.tiny_site import TinySite
 
 SITE = "retail/bloomreach"
 TOKEN = "demo-token-9c1d"
@@ -37,50 +33,26 @@ def server() -> Iterator[BloomreachServer]:
 
 @pytest.fixture
 def site(server: BloomreachServer, tmp_path: Path) -> TinySite:
-    KeyFile.create(tmp_path / "site.key")
-    values: dict[str, Any] = {
-        "apiVersion": "backup.lc2.io/v1alpha1",
-        "kind": "Site",
-        "project": "retail",
-        "application": "bloomreach",
-        "environment": "test",
-        "destination": {
-            "store": {"kind": "directory", "path": str(tmp_path / "bucket"), "create": True},
-            "encryption": {"key": {"kind": "file", "path": str(tmp_path / "site.key")}},
-        },
-        "database": {"host": "127.0.0.1", "port": 1, "name": "brx", "user": "brx", "sslMode": "disable"},
-        "configuration": {
-            "source": {
-                "kind": "bloomreach",
-                "baseUrl": server.url,
-                "tokenEnv": "CMS_SECRET_TOKEN",
-                "site": False,
-                "content": None,
-                "requestsPerSecond": 1000.0,
-            }
-        },
+    source = {
+        "kind": "bloomreach",
+        "baseUrl": server.url,
+        "tokenEnv": "CMS_SECRET_TOKEN",
+        "site": False,
+        "content": None,
+        "requestsPerSecond": 1000.0,
     }
-    values["database"]["scratchDirectory"] = str(tmp_path)
-    return TinySite(tmp_path, values, {"CMS_SECRET_TOKEN": TOKEN}, cast(Any, None)).write()
+    environment = {"CMS_SECRET_TOKEN": TOKEN}
+    return an_offline_site(tmp_path, "bloomreach", environment=environment, configuration={"source": source})
 
 
 @pytest.fixture
 def context(site: TinySite) -> SiteContext:
-    loaded = load_sites([site.file], environment=site.environment)
-    assert not loaded.problems, [str(problem) for problem in loaded.problems]
-    return open_site(loaded.site(SiteId.parse(SITE)), environment=site.environment).context
+    return opened(site).context
 
 
 @pytest.fixture
-def backup_id(context: SiteContext) -> str:
-    day = open_window(WindowLength.DAILY)
-    captured = capture_configuration(context, window=day, asked_at=datetime.now(UTC), initiator=TESTER)
-    return captured.backup.backup_id
-
-
-def records(context: SiteContext) -> list[dict[str, Any]]:
-    log = context.open_repository(False).log
-    return [each.body for each in log.records() if each.type is RecordType.RESTORE]
+def backup_id(site: TinySite) -> str:
+    return captured_configuration(site)
 
 
 def change(server: BloomreachServer, name: str, value: str) -> None:
@@ -112,7 +84,7 @@ def test_what_is_gone_comes_back_and_is_recorded(site, server, context, backup_i
     assert "created retail:news" in answer.out
     assert "2 created, 0 replaced, 5 as they were" in answer.out
     assert server.state.content_types("development")["retail:news"]
-    [record] = records(context)
+    [record] = restores_of(context)
     assert (record["result"], record["point"]) == ("restored", backup_id)
     assert record["configuration"] == f"project development at {server.url}"
     assert record["content_types"]["created"] == ["retail:seo", "retail:news"]
@@ -127,7 +99,7 @@ def test_a_dry_run_prints_what_differs_and_writes_nothing(site, server, context,
     assert '~ system: "theirs" → null' in answer.out
     assert "create retail:seo" in answer.out
     assert "dry run: nothing was changed" in answer.out
-    assert (puts(server), records(context)) == ([], [])
+    assert (puts(server), restores_of(context)) == ([], [])
 
 
 def test_a_conflict_stops_all_of_it_until_it_is_named(site, server, context, backup_id):
@@ -137,13 +109,13 @@ def test_a_conflict_stops_all_of_it_until_it_is_named(site, server, context, bac
     assert answer.code == 1
     assert "retail:news; nothing was changed" in answer.err
     assert "--overwrite retail:news" in answer.err
-    assert (puts(server), records(context)) == ([], [])
+    assert (puts(server), restores_of(context)) == ([], [])
 
     answer = call(site, backup_id, "--overwrite", "retail:news")
     assert answer.code == 0, answer.err
     assert puts(server) == ["retail-seo", "retail-news"]
     assert server.state.content_types("development")["retail:news"]["system"] is None
-    assert records(context)[-1]["content_types"]["replaced"] == ["retail:news"]
+    assert restores_of(context)[-1]["content_types"]["replaced"] == ["retail:news"]
 
 
 def test_a_change_between_plan_and_write_is_left_as_it_is_and_told(site, server, context, backup_id):
@@ -161,7 +133,7 @@ def test_a_change_between_plan_and_write_is_left_as_it_is_and_told(site, server,
     assert "retail:news: somebody has changed it since the plan was made" in answer.err
     assert "created retail:seo" in answer.out
     assert server.state.content_types("development")["retail:news"]["system"] == "newer"
-    [record] = records(context)
+    [record] = restores_of(context)
     assert (record["result"], record["content_types"]["conflict"]) == ("failed", ["retail:news"])
     assert record["content_types"]["created"] == ["retail:seo"]
 
@@ -198,14 +170,14 @@ def test_only_a_development_project_that_is_there_is_written(site, server, conte
     answer = call(site, backup_id, project=project)
     assert answer.code == 1
     assert told in answer.err
-    assert (puts(server), records(context)) == ([], [])
+    assert (puts(server), restores_of(context)) == ([], [])
 
 
 def test_a_wrong_token_ends_it_before_anything_is_written(site, server, context, backup_id):
     answer = call(site, backup_id, CMS_SECRET_TOKEN="wrong-one")
     assert answer.code == 1
     assert "AccessDenied" in answer.err
-    assert (puts(server), records(context)) == ([], [])
+    assert (puts(server), restores_of(context)) == ([], [])
 
 
 def test_a_token_that_may_not_write_the_second_one_is_recorded_with_the_first(site, server, context, backup_id):
@@ -214,7 +186,7 @@ def test_a_token_that_may_not_write_the_second_one_is_recorded_with_the_first(si
     answer = call(site, backup_id)
     assert answer.code == 1
     assert "before it failed: created retail:seo" in answer.err
-    [record] = records(context)
+    [record] = restores_of(context)
     assert (record["result"], record["content_types"]) == ("failed", {"unchanged": ANY, "created": ["retail:seo"]})
 
 
