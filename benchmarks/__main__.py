@@ -11,6 +11,7 @@ from benchmarks.bench_site import running_bench
 from benchmarks.chains import measure_chains
 from benchmarks.dagster_cost import measure_dagster
 from benchmarks.database import measure_compression, measure_database
+from benchmarks.definitions import measure_definitions
 from benchmarks.files import measure_files
 from benchmarks.inventory import measure_inventory
 from benchmarks.physical import measure_against_pgbackrest, measure_physical
@@ -28,6 +29,7 @@ _PARTS = (
     "files",
     "shards",
     "inventory",
+    "definitions",
     "dagster",
 )
 
@@ -92,6 +94,8 @@ def main() -> None:
                     entries=options.entries,
                     report=lambda rows: print_rows("Inventory", rows),
                 )
+            if "definitions" in parts:
+                print("\n".join(["", "Code location", *measure_definitions(projects=50)]))
             if "dagster" in parts:
                 print("\n".join(["", "Dagster", *measure_dagster(bench)]))
     finally:

@@ -244,7 +244,7 @@ def files_match_rows(match: Mapping[str, Any], *, dangling_limit_share: float) -
     rows, dangling = int(match["rows"]), int(match["dangling_count"])
     resized = int(match["size_mismatch_count"])
     links = int(match.get("link_count", 0))
-    held, copied = int(match.get("from_backup", 0)), int(match.get("from_versions", 0))
+    held, copied, lost = (int(match.get(name, 0)) for name in ("from_backup", "from_versions", "nobody_has"))
     problem = str(match.get("keeping_problem", ""))
     share = (dangling + resized) / rows if rows else 0.0
     return Outcome(
@@ -255,8 +255,8 @@ def files_match_rows(match: Mapping[str, Any], *, dangling_limit_share: float) -
         + (f"; {links} rows name a symbolic link, whose content lies wherever it leads" if links else "")
         + (
             f"; of the files that were deleted or replaced after the dump's snapshot {held} come from the backup "
-            f"before and {copied} from versions of the source"
-            if held or copied
+            f"before and {copied} from versions of the source, and nobody has {lost}"
+            if held or copied or lost
             else ""
         )
         + (f"; {problem}" if problem else ""),

@@ -206,7 +206,8 @@ def _application(definition: SiteDefinition) -> Application:
     if query is None:
         return application
     # Every application is a frozen dataclass, which the protocol cannot say.
-    return replace(cast(Any, application), file_reference_sql=None if query == NO_QUERY else query)
+    own = None if query == NO_QUERY else query
+    return replace(cast(Any, application), file_reference_sql=own, file_reference_layouts=())
 
 
 def _below(store: ObjectStore, prefix: str) -> ObjectStore:

@@ -145,7 +145,9 @@ class Policies(Strict):
         default=0.5, description="Change of size against the site's history beyond which a check warns."
     )
     dangling_rows_limit_share: Share = Field(
-        default=0.01, description="Share of rows that may name a missing file before the recovery point is refused."
+        default=0.01,
+        description="Share of rows that may name a missing file before the recovery point is refused, and before a "
+        "restore removes no orphans.",
     )
     freshness: Freshness = Field(default=Freshness(), description="How old the newest backup may be.")
     verification: Verification = Field(

@@ -1,4 +1,4 @@
-"""Runs the hooks of a component before its capture begins anything."""
+"""Runs the hooks of a component before its capture."""
 
 from pathlib import Path
 

@@ -103,6 +103,7 @@ def kept_counts(files: Manifest, dump_id: str) -> dict[str, Any]:
     return {
         "from_backup": told.get("from_backup", 0),
         "from_versions": told.get("from_versions", 0),
+        "nobody_has": told.get("lost", 0),
         "keeping_problem": told.get("problem", ""),
     }
 

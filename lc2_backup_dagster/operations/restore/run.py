@@ -17,6 +17,7 @@ from lc2_backup_dagster.engines.postgres.dump.restore import DumpOptions, Restor
 from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
 from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.errors import AfterRestoreFailed, BackupError, TargetNotEmpty, TransientError
+from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.restore.after_restore import (
     FollowUp,
     changed_keys,
@@ -262,8 +263,22 @@ def _restore_files(
         if database is None or not is_checked(context, request):
             return files, None
         return files, check_target(
-            context, request, database=database.database, target=target, new=new, scratch=scratch
+            context,
+            request,
+            database=database.database,
+            layout=_layout(repository, plan.members),
+            target=target,
+            new=new,
+            scratch=scratch,
         )
+
+
+def _layout(repository: SiteRepository, members: Sequence[str]) -> str | None:
+    """Return the layout in which the rows of a point's dump name files."""
+    for member in members:
+        if (backup := repository.backup(member)).component is Component.DATABASE_DUMP:
+            return repository.manifest_of(backup).details.get("references_layout")
+    return None
 
 
 def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from lc2_backup_dagster.engines.postgres.base.backup_manifest import MANIFEST_NAME, read_manifest
@@ -44,10 +45,14 @@ def verify_archives(
         repository.save_stream(manifest, MANIFEST_STREAM, place)
         read_manifest(place)
         prefix = layout.backup_prefix(repository.site, manifest.component, manifest.backup_id)
-        return [
-            Damage(manifest.backup_id, f"{prefix}{_stream_of(found.path, manifest)}", f"{found.path} {found.reason}")
-            for found in compare_archives(place, _archives(repository, manifest, progress))
-        ]
+        # Closed here: left to the garbage collector, which runs in any thread, a reader would wait for itself.
+        with closing(_archives(repository, manifest, progress)) as archives:
+            return [
+                Damage(
+                    manifest.backup_id, f"{prefix}{_stream_of(found.path, manifest)}", f"{found.path} {found.reason}"
+                )
+                for found in compare_archives(place, archives)
+            ]
 
 
 def archives_of(manifest: Manifest) -> list[str]:
@@ -89,7 +94,7 @@ def _damage(loss: ChainLoss) -> Damage:
 
 def _archives(
     repository: SiteRepository, manifest: Manifest, progress: Callable[[int, int], None]
-) -> Iterator[tuple[int | None, SupportsRead]]:
+) -> Generator[tuple[int | None, SupportsRead]]:
     """Open one archive after the other, tablespaces first, as the server's manifest lists them."""
     parts = stored = 0
     for oid in (*tablespaces_of(manifest), None):

@@ -8,7 +8,8 @@ from enum import StrEnum
 from itertools import zip_longest
 
 from lc2_backup_dagster.engines.files.manifest.entry import STREAM, FileEntry, decode_entry, kept_stream
-from lc2_backup_dagster.engines.files.manifest.lines import lines_not_in, read_lines
+from lc2_backup_dagster.engines.files.manifest.lines import read_lines
+from lc2_backup_dagster.engines.files.manifest.sharing import lines_not_in
 from lc2_backup_dagster.engines.files.ports import Progress
 from lc2_backup_dagster.engines.files.verify.choices import Choice, NoReading, OldestFirst, RandomSample
 from lc2_backup_dagster.engines.files.verify.sampling import SampleAim
@@ -241,9 +242,9 @@ class _Library:
         if other is not None:
             try:
                 with ExitStack() as stack:
-                    lines = lines_not_in(self._lines(stack, backup_id), self._lines(stack, other))
-                    for line in lines:
-                        yield decode_entry(line, where=f"files of {backup_id}")
+                    name = f"files of {backup_id}"
+                    for line in lines_not_in(self._lines(stack, backup_id), self._lines(stack, other), name=name):
+                        yield decode_entry(line, where=name)
                 return
             except (IntegrityError, RecoveryPointNotFound):
                 pass  # of one of both; which one shows when each is read alone

@@ -10,7 +10,6 @@ from lc2_backup_dagster.engines.hooks.run import BoundHook
 from lc2_backup_dagster.model.errors import HookFailed
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.capture.files import capture_site_files
-from lc2_backup_dagster.operations.capture.hooks import run_hooks_before
 from lc2_backup_dagster.operations.capture.shards import begin_shards
 from lc2_backup_dagster.repository.record import RecordType
 from lc2_backup_dagster_tests.builders import TESTER
@@ -95,16 +94,3 @@ def test_a_past_window_runs_no_hooks(site):
     runner = with_hooks(site, Component.FILES, fails=True)
     site.capture(past)
     assert runner.ran == []
-
-
-def test_artefacts_lie_where_the_capture_says(site, tmp_path):
-    runner = with_hooks(site, Component.CONFIGURATION)
-    (bound,) = site.context.hooks
-    hook = replace(bound.hook, store_artifact=True, artifact_path="/export")
-    site.context = replace(site.context, hooks=(replace(bound, hook=hook),))
-    (outcome,) = run_hooks_before(
-        Component.CONFIGURATION, site.context, initiator=TESTER, say=print, artifacts=tmp_path / "artifacts"
-    )
-    assert outcome.artifact == tmp_path / "artifacts" / "before-configuration"
-    assert len(runner.ran) == 1
-    assert run_hooks_before(Component.FILES, site.context, initiator=TESTER, say=print) == ()

@@ -1,17 +1,28 @@
 """Files that were deleted or replaced after the dump's moment are kept for its rows, and restored with the point."""
 
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from lc2_backup_dagster.model.errors import AccessDenied
+from lc2_backup_dagster.model.window import WindowLength
 from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point
 from lc2_backup_dagster.operations.capture.captured import Captured
+from lc2_backup_dagster.operations.capture.dump import capture_database_dump
+from lc2_backup_dagster.operations.capture.files import capture_site_files
+from lc2_backup_dagster.operations.capture.row_references import row_references
 from lc2_backup_dagster.operations.capture.shards import begin_shards, capture_shard, commit_shards
+from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.run import restore
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.engines.files.versioned import Versioned
 from lc2_backup_dagster_tests.fakes import Killed, MemoryStore, SetClock
+from lc2_backup_dagster_tests.operations.fixtures import MakeSite
 from lc2_backup_dagster_tests.operations.rows_site import RowsSite
+from lc2_backup_dagster_tests.operations.tiny_site import open_window
 
 
 @pytest.fixture
@@ -266,6 +277,32 @@ def test_a_plan_counts_what_was_kept(site: RowsSite) -> None:
     plan = site.restore_to(MemoryStore(), site.bind().backup.backup_id).plan
     assert plan.files is not None
     assert (plan.files.objects, plan.files.plain_bytes) == (2, 3)
+
+
+def test_a_folder_that_is_removed_after_the_dump_comes_back_with_its_files(make_site: MakeSite) -> None:
+    """On real directories, with the times of the files; the folder is made as it is needed."""
+    tiny = make_site(own=True)
+    day = open_window(WindowLength.DAILY)
+
+    def capture(verb: Callable[..., Captured]) -> Captured:
+        return verb(tiny.context, window=day, asked_at=datetime.now(UTC), initiator=TESTER)
+
+    capture(capture_site_files)
+    dump = capture(capture_database_dump)
+    with row_references(tiny.repository, dump.manifest, is_selected=lambda key: True) as references:
+        key = next(references).key
+    folder = (tiny.library / key).parent
+    removed = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    files = capture(capture_site_files)
+    point = bind_recovery_point(tiny.context, window=day, initiator=TESTER)
+    assert point.manifest.details["row_match"]["dangling_count"] == 0
+    assert files.manifest.details["kept"]["from_backup"] == len(removed)
+
+    wish = RestoreRequest(point.backup.backup_id, scope=RestoreScope.FILES, files_directory=tiny.root / "back")
+    restore(tiny.context, wish, now=datetime.now(UTC), initiator=TESTER)
+    back = (tiny.root / "back" / key).parent
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in back.iterdir()} == removed
 
 
 class Sharded:

@@ -129,7 +129,8 @@ def test_without_versions_only_what_was_born_and_deleted_between_two_captures_is
     files = site.capture()
     point = bind_recovery_point(site.context, window=open_window(WindowLength.DAILY), initiator=TESTER)
     match = point.manifest.details["row_match"]
-    lost = {key for key in gone.deleted if key in unseen and site.context.files.is_selected(key)}
-    assert {line.partition(" (")[0] for line in match["dangling"]} == lost - {k for k in lost if "/0/" in k}
+    lost = {key for key in gone.deleted if key in unseen and not site.context.files.is_generated(key)}
+    assert lost and {line.partition(" (")[0] for line in match["dangling"]} == lost
+    assert match["nobody_has"] == match["dangling_count"] == len(lost)
     assert files.manifest.details["kept"]["from_versions"] == 0
     assert files.manifest.details["kept"]["from_backup"] > 0

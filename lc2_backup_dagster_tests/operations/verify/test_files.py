@@ -194,7 +194,7 @@ def test_a_list_of_files_that_was_purged_while_it_was_read_is_no_damage(library,
         return get(key, **options)
 
     monkeypatch.setattr(library.store, "get", purging)
-    monkeypatch.setattr(verify_files, "lines_not_in", lambda lines, others: lines)  # so that it is read once
+    monkeypatch.setattr(verify_files, "lines_not_in", lambda lines, others, *, name: lines)  # so that it is read once
     verified = verify_library(context, DUE)
     assert (verified.damages, verified.backup_ids) == ((), tuple(backups[:2]))
 

@@ -9,7 +9,7 @@ else. What nobody has stays missing, and is named when the point is bound.
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
@@ -184,8 +184,9 @@ def _ask_versions(
     else:
         asked = all_at_once(_files(wanted), store, moment, scratch=scratch)
     try:
-        for best in asked:
-            versioned.add(version_row(ObjectVersion(best, is_delete_marker=False, is_latest=False)))
+        with closing(asked):
+            for best in asked:
+                versioned.add(version_row(ObjectVersion(best, is_delete_marker=False, is_latest=False)))
     except AccessDenied as error:
         return f"versions may not be asked for: {error.message}"
     return ""

@@ -4,7 +4,7 @@ Few files are asked for one by one, some at once. Of many all versions of the so
 local disk where need be: a request for each would take hours.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import groupby, islice
@@ -24,7 +24,7 @@ _AT_ONCE = 64
 
 def each_singly(
     wanted: Iterable[WantedFile], store: ObjectStore, moment: datetime, *, patience: Patience, threads: int
-) -> Iterator[ObjectInfo]:
+) -> Generator[ObjectInfo]:
     """Yield the best version of every file that has one, having asked for each.
 
     Raises:
@@ -48,7 +48,7 @@ def all_at_once(
     *,
     scratch: Path | None,
     run_rows: int = 50_000,
-) -> Iterator[ObjectInfo]:
+) -> Generator[ObjectInfo]:
     """Yield the best version of every file that has one, out of one listing of all versions.
 
     Args:
