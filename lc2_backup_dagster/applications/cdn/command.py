@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,6 +18,10 @@ _CHUNK_BYTES = 1 << 16
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
+def _without_secrets(text: str) -> str:
+    return "\n".join(redacted_lines(text.split("\n")))
+
+
 @dataclass(frozen=True, slots=True)
 class CommandInvalidation:
     """Runs a command for each call.
@@ -26,11 +30,13 @@ class CommandInvalidation:
         command: program and arguments; no shell reads them.
         timeout_seconds: longest time it may take; then it and all its children are killed.
         environment: variables beside the few that every program needs. Secrets of the service are not among those.
+        redact: takes what it said, lines, and returns it without secrets.
     """
 
     command: Sequence[str]
     timeout_seconds: float = 60.0
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    redact: Callable[[str], str] = field(default=_without_secrets, repr=False)
 
     def __call__(self, paths: list[str], /) -> None:
         """Run the command with the paths.
@@ -53,7 +59,7 @@ class CommandInvalidation:
         except OSError as error:
             raise ToolMissing(f"'{program}' cannot be run: {error.strerror}") from error
         with process:
-            output = _Output(process)
+            output = _Output(process, self.redact)
             feeder = threading.Thread(target=_feed, args=(process, paths), daemon=True)
             feeder.start()
             try:
@@ -74,7 +80,8 @@ class CommandInvalidation:
 class _Output:
     """Reads what a command writes, however much, and keeps the last lines."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", redact: Callable[[str], str]) -> None:
+        self._redact = redact
         self._tail: deque[bytes] = deque(maxlen=2)
         self._thread = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._thread.start()
@@ -90,8 +97,8 @@ class _Output:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         self._thread.join(5)
-        lines = b"".join(self._tail).decode(errors="replace").splitlines()
-        shown = [line[:_LINE_CHARACTERS] for line in redacted_lines(lines) if line.strip()][-_LINES_KEPT:]
+        lines = self._redact(b"".join(self._tail).decode(errors="replace")).splitlines()
+        shown = [line[:_LINE_CHARACTERS] for line in lines if line.strip()][-_LINES_KEPT:]
         return f": {' | '.join(shown)}" if shown else ""
 
 

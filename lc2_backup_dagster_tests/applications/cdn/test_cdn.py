@@ -1,4 +1,4 @@
-"""The CDN after a restore of media: told in batches, by HTTP or a command, and a failure is told, too."""
+"""The CDN after a restore of files: told in batches, by HTTP or a command, and a failure is told, too."""
 
 import json
 import sys
@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from lc2_backup_dagster.applications.bloomreach.cdn import HttpInvalidation, Invalidation, PathRules, invalidate
-from lc2_backup_dagster.applications.bloomreach.cdn_command import CommandInvalidation
-from lc2_backup_dagster.applications.bloomreach.patience import Patience
+from lc2_backup_dagster.applications.cdn.command import CommandInvalidation
+from lc2_backup_dagster.applications.cdn.http import HttpInvalidation
+from lc2_backup_dagster.applications.http.patience import Patience
 from lc2_backup_dagster.demo.servers.bloomreach_faults import answering, hang_up, redirect
+from lc2_backup_dagster.engines.files.restore.invalidation import Invalidation, PathRules, invalidate
 from lc2_backup_dagster.model.errors import ConfigurationError, ServiceUnavailable, ToolFailed, ToolMissing
 
 
@@ -49,7 +50,9 @@ def test_more_members_of_the_call_are_sent(server, purge):
 
 
 def test_very_many_paths_become_everything(server, purge):
-    done = invalidate((str(number) for number in range(100_000)), purge(), PathRules(everything_above=500))
+    done = invalidate(
+        (str(number) for number in range(100_000)), purge(), PathRules(everything="/*", everything_above=500)
+    )
     assert (done.paths, done.calls) == (100_000, 1)
     assert [each["paths"] for each in server.invalidated] == [["/*"]]
 
@@ -80,7 +83,7 @@ def test_a_failure_is_told_and_does_not_stop_the_other_calls(server, purge):
     done = invalidate([str(number) for number in range(250)], purge())
     assert not done.succeeded
     assert (done.calls, done.failed_calls) == (3, 1)
-    assert done.text().startswith("CDN: 1 of 3 calls failed, it may serve old media: POST http://127.0.0.1")
+    assert done.text().startswith("CDN: 1 of 3 calls failed, it may serve old files: POST http://127.0.0.1")
     assert len(server.invalidated) == 3  # the server counted it before it answered
     assert "cdn-s3cr3t" not in done.text() + repr(purge())
 
