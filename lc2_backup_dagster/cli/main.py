@@ -17,6 +17,7 @@ from lc2_backup_dagster.cli.keys import keygen
 from lc2_backup_dagster.cli.ls import ls
 from lc2_backup_dagster.cli.rebuild import rebuild
 from lc2_backup_dagster.cli.restore import restore
+from lc2_backup_dagster.cli.restore_content_types import restore_content_types
 from lc2_backup_dagster.cli.session import Session, fail
 from lc2_backup_dagster.cli.verify import verify
 from lc2_backup_dagster.cli.wal import wal
@@ -71,6 +72,7 @@ for _command in (
     cat,
     verify,
     restore,
+    restore_content_types,
     wal_receive,
     wal,
     rebuild,

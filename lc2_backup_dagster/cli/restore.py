@@ -55,6 +55,17 @@ from lc2_backup_dagster.operations.restore.request import RestoreRequest, Restor
     help="In the end remove those of the files that this restore has brought that no row of the restored database "
     "names; never generated ones, never others.",
 )
+@click.option(
+    "--import-configuration",
+    is_flag=True,
+    help="In the end run restore.configuration.importCommand on the restored configuration.",
+)
+@click.option(
+    "--invalidate-cdn/--no-invalidate-cdn",
+    default=None,
+    help="In the end tell the CDN of restore.files.cdn of the files that were written or deleted, or do not. [default: "
+    "only where they go into the application's own store]",
+)
 @click.option("--confirm", metavar="TARGET", help="Name of the target where files may be lost, as --dry-run prints it.")
 @click.option(
     "--target-directory",
@@ -100,6 +111,8 @@ def restore(
     checksum: bool,
     delete_extra: bool,
     remove_orphans: bool,
+    import_configuration: bool,
+    invalidate_cdn: bool | None,
     confirm: str | None,
     target_directory: Path | None,
     configuration_directory: Path | None,
@@ -135,6 +148,7 @@ def restore(
     # Whoever names a file means that file, and not the database with it.
     wanted = RestoreScope(scope) if scope else RestoreScope.FILES if chosen else RestoreScope.FULL
     of_files = bool(chosen or target_bucket or target_prefix or checksum or delete_extra or remove_orphans or confirm)
+    of_files |= import_configuration or invalidate_cdn is not None
     elsewhere = of_files or wanted is not RestoreScope.FULL
     if path is not None:
         if backup_id is None or output is None or target_directory or source_database or elsewhere or target.value:
@@ -164,6 +178,8 @@ def restore(
         checksum=checksum,
         delete_extra=delete_extra,
         remove_orphans=remove_orphans,
+        import_configuration=import_configuration,
+        invalidate_cdn=invalidate_cdn,
         confirm=confirm,
         jobs=jobs,
         dry_run=dry_run,

@@ -51,7 +51,12 @@ def component_of(session: Session, site: str, backup_id: str | None) -> Componen
 
 
 def restore_point(session: Session, site: str, request: RestoreRequest) -> None:
-    """Restore a recovery point, a dump or files, and print what was done."""
+    """Restore a recovery point, a dump or files, and print what was done.
+
+    Raises:
+        AfterRestoreFailed: all was restored, and printed, but what was to follow failed.
+        BackupError: as ``operations.restore.run.restore``.
+    """
     with restore_bar(session) as bar:
         restored = restore(
             session.open(site),
@@ -59,11 +64,14 @@ def restore_point(session: Session, site: str, request: RestoreRequest) -> None:
             now=datetime.now(UTC),
             initiator=session.initiator,
             progress=RestoreSteps(bar).show,
+            say=lambda line: session.messages.print(line, markup=False),
         )
     if session.as_json:
         session.print_json(asdict(restored))
     else:
         _print(session, restored, confirm=request.changes_what_is_there)
+    if failure := restored.failure:
+        raise failure
 
 
 def _print(session: Session, restored: Restored, *, confirm: bool) -> None:
@@ -79,6 +87,10 @@ def _print(session: Session, restored: Restored, *, confirm: bool) -> None:
         documents = number_of(plan.configuration.documents, "document")
         size = size_text(plan.configuration.plain_bytes)
         out.print(f"  {documents}, {size}, to {plan.configuration.target}", markup=False)
+    if plan.configuration and plan.configuration.import_command:
+        out.print(f"  then import: {plan.configuration.import_command}", markup=False)
+    if plan.files and plan.files.cdn:
+        out.print(f"  then the CDN is told of what was written or deleted: {plan.files.cdn}", markup=False)
     for blocker in plan.blockers:
         out.print(f"  blocker: {blocker}", markup=False)
     if restored.dry_run:
@@ -100,6 +112,8 @@ def _print(session: Session, restored: Restored, *, confirm: bool) -> None:
     if restored.configuration:
         told = restored.configuration
         out.print(f"configuration: {number_of(told.documents, 'document')} in {told.directory}", markup=False)
+    for each in restored.follow_ups:
+        out.print(f"{'' if each.succeeded else 'FAILED: '}{each.text}", markup=False)
     out.print(f"done in {restored.seconds:.1f} s")
     for note in plan.notes:
         out.print(f"  now: {note}", markup=False)

@@ -25,6 +25,22 @@ class FileReference:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceLayout:
+    """One of several ways in which rows of an application may name its files.
+
+    Attributes:
+        name: a word for it; kept with every dump.
+        sql: its ``file_reference_sql``.
+        sample_sql: a query for the keys (one text column, at most 50 rows, newest first) of files that the layouts name
+            differently. The layout that names the files that are there is the one in use.
+    """
+
+    name: str
+    sql: str
+    sample_sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class CleanDocument:
     """A document of the configuration as it may be stored.
 
@@ -114,4 +130,9 @@ class Application(Protocol):
         by ``row_id``, so that it merges with a sorted file manifest in bounded memory. Two rows may name one key.
         Tables are found through the connection's ``search_path``.
         """
+        ...
+
+    @property
+    def file_reference_layouts(self) -> Sequence[ReferenceLayout]:
+        """All layouts where there are several, the one of ``file_reference_sql`` first; else none."""
         ...

@@ -28,6 +28,7 @@
     │   ├── RowsDangling          too many rows name files that are missing
     │   ├── BackupPartial         some files could not be read; the rest was kept, labelled partial
     │   ├── ComponentMissing      a recovery point lacks a component of its window
+    │   ├── AfterRestoreFailed    the data is restored, but what was to follow (an import, a CDN) failed
     │   ├── RestoreMismatch       what was restored is not what was backed up
     │   ├── TargetUnreachable     a recovery target lies outside what can be restored, or was not reached
     │   ├── FilesUnverified       stored files that must be read back were not: nothing proves that they are whole
@@ -227,6 +228,10 @@ class ExportFailed(PermanentError):
 
 class ExportInvalid(PermanentError):
     """An export lacks documents, or holds one that is too large, does not parse or has no usable path."""
+
+
+class AfterRestoreFailed(PermanentError):
+    """All data is restored and stays, but what was to follow failed; it is done by hand, not by restoring again."""
 
 
 class HookFailed(PermanentError):

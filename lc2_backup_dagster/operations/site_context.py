@@ -10,7 +10,9 @@ from lc2_backup_dagster.clouds.managed_database import ManagedDatabase
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.engines.exports.ports import ExportSource
 from lc2_backup_dagster.engines.exports.stored import StoredExport
+from lc2_backup_dagster.engines.files.restore.invalidation import InvalidationCall, PathRules
 from lc2_backup_dagster.engines.files.verify.sampling import SampleAim
+from lc2_backup_dagster.engines.hooks.ports import HookRunner
 from lc2_backup_dagster.engines.hooks.run import BoundHook
 from lc2_backup_dagster.engines.postgres.servers.server import Server
 from lc2_backup_dagster.model.application import Application
@@ -134,6 +136,40 @@ class ConfigurationAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationImport:
+    """The command that brings a restored configuration into the application.
+
+    Attributes:
+        command: program and arguments; ``{directory}`` in them stands for the folder of the restored documents.
+        timeout_seconds: how long it may take.
+        runner: what runs it.
+    """
+
+    command: tuple[str, ...]
+    timeout_seconds: int
+    runner: HookRunner = field(repr=False)
+
+    def words(self, directory: Path | str) -> tuple[str, ...]:
+        """Return the command for a folder; a name with spaces stays within its word."""
+        return tuple(word.replace("{directory}", str(directory)) for word in self.command)
+
+
+@dataclass(frozen=True, slots=True)
+class CdnAccess:
+    """The CDN before the application's files.
+
+    Attributes:
+        title: what is called, for people; no secrets.
+        call: tells it of paths.
+        rules: how keys become paths.
+    """
+
+    title: str
+    call: InvalidationCall = field(repr=False)
+    rules: PathRules = field(default_factory=PathRules)
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreAccess:
     """Where restores may go.
 
@@ -143,6 +179,8 @@ class RestoreAccess:
         files_bucket: the default bucket (or directory), for plans and messages; None where the site names none.
         open_folder: from an absolute path on this machine, and whether to make it, to a store.
         configuration_directory: where restored configurations get a folder each, or None where the site names none.
+        configuration_import: brings a restored configuration into the application, or None where the site names none.
+        cdn: what is before the application's files, or None where the site names none.
     """
 
     server: Server
@@ -150,6 +188,8 @@ class RestoreAccess:
     files_bucket: str | None
     open_folder: Callable[[Path, bool], ObjectStore]
     configuration_directory: Path | None = None
+    configuration_import: ConfigurationImport | None = None
+    cdn: CdnAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)

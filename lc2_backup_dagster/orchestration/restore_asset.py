@@ -62,10 +62,15 @@ def restore_asset(site: SiteAssets) -> dg.AssetsDefinition:
                 now=datetime.now(UTC),
                 initiator=initiator_of(context),
                 progress=_RestoreLog(context.log).tell,
+                say=context.log.info,
             )
             if restored.dry_run:
                 context.log.info(plan_text(restored.plan))
-            return dg.MaterializeResult(metadata=_metadata(restored))
+            metadata = _metadata(restored)
+            if failure := restored.failure:
+                # The data is there, but nobody must take the step for done: what remains to do is in the message.
+                raise dg.Failure(description=str(failure), metadata=metadata, allow_retries=False)
+            return dg.MaterializeResult(metadata=metadata)
 
     return restore_point
 
@@ -99,6 +104,8 @@ def restore_request(point: str, config: RestoreConfig) -> RestoreRequest:
         keys=tuple(config.file_keys),
         conflict=Conflict(config.on_conflict),
         remove_orphans=config.remove_orphans,
+        import_configuration=config.import_configuration,
+        invalidate_cdn=config.invalidate_cdn,
         jobs=config.jobs,
         dry_run=config.dry_run,
     )
@@ -141,6 +148,10 @@ def plan_text(plan: RestorePlan) -> str:
     if told := plan.configuration:
         where = f"to {told.target}" if told.target else "left out, no directory is named"
         lines.append(f"- {told.documents} documents of the configuration, {readable_bytes(told.plain_bytes)}, {where}")
+    if told and told.import_command:
+        lines.append(f"- then the configuration is imported: `{told.import_command}`")
+    if plan.files and plan.files.cdn:
+        lines.append(f"- then the CDN is told of what was written or deleted: {plan.files.cdn}")
     lines += [f"- **blocker**: {blocker}" for blocker in plan.blockers] or ["- no blockers"]
     lines += [f"- afterwards: {note}" for note in plan.notes]
     return "\n".join(lines)
@@ -175,4 +186,9 @@ def _metadata(restored: Restored) -> dict[str, dg.MetadataValue]:
     if restored.configuration:
         shown["configuration_directory"] = dg.MetadataValue.path(str(restored.configuration.directory))
         shown["documents"] = dg.MetadataValue.int(restored.configuration.documents)
+    for each in restored.follow_ups:
+        shown[each.name] = dg.MetadataValue.text(each.text)
+        shown[f"{each.name}_done"] = dg.MetadataValue.bool(each.succeeded)
+        if each.hint:
+            shown[f"{each.name}_hint"] = dg.MetadataValue.text(each.hint)
     return shown

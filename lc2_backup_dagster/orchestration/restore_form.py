@@ -82,6 +82,16 @@ class RestoreConfig(dg.Config):
         description="Scope `full` of everything: in the end remove those of the files that this restore has brought "
         "that no row of the restored database names; never generated ones, never others. A dry run names them.",
     )
+    import_configuration: bool = Field(
+        default=False,
+        description="In the end run `restore.configuration.importCommand` of the site file on the restored "
+        "configuration. It changes the application that the command names. A dry run shows the command.",
+    )
+    invalidate_cdn: bool | None = Field(
+        default=None,
+        description="In the end tell the CDN of `restore.files.cdn` of the files that were written. Default: only "
+        "where they go into the application's own store.",
+    )
     target_directory: str | None = Field(
         default=None,
         description="Scopes `server` and `files`: a new or empty directory on the machine that runs the restore (for "

@@ -26,6 +26,11 @@ def restore_whole_server(
         TargetNotEmpty: something is in the way; nothing was changed.
         TargetUnreachable: the target cannot be reached.
     """
+    if config.import_configuration or config.invalidate_cdn:
+        raise ConfigurationError(
+            "import_configuration and invalidate_cdn are for restores of a configuration and of files, not of a server",
+            hint="leave them out",
+        )
     directory = _directory(config)
     backup_id, target = physical_target(opened.open_repository(False), context.partition_key, wished_target(config))
     places = {int(oid): Path(place) for oid, place in config.tablespaces.items()}

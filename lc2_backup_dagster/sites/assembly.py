@@ -37,9 +37,10 @@ from lc2_backup_dagster.operations.site_context import (
 )
 from lc2_backup_dagster.repository.parts import WriteOptions
 from lc2_backup_dagster.repository.site import SiteRepository, open_site_repository
+from lc2_backup_dagster.sites.after_restore import open_cdn, open_import
 from lc2_backup_dagster.sites.configuration import configuration_access
 from lc2_backup_dagster.sites.cron import longest_pause_days
-from lc2_backup_dagster.sites.hooks import HookDefinition, open_hooks
+from lc2_backup_dagster.sites.hooks import open_hooks
 from lc2_backup_dagster.sites.schema import Destination, Files, SiteDefinition
 from lc2_backup_dagster.sites.selection import (
     ProtectionRules,
@@ -180,10 +181,12 @@ def _variables(model: BaseModel, above: str) -> Iterator[RequiredVariable]:
             yield from _variables(value, f"{path}.")
         elif name.endswith("_env") and isinstance(value, str):
             yield RequiredVariable(path, value)
+        elif name == "pass_env":
+            yield from (RequiredVariable(path, each) for each in value)
         elif isinstance(value, tuple):
-            for index, hook in enumerate(cast(tuple[object, ...], value)):
-                if isinstance(hook, HookDefinition):
-                    yield from (RequiredVariable(f"{path}[{index}].passEnv", each) for each in hook.pass_env)
+            for index, item in enumerate(cast(tuple[object, ...], value)):
+                if isinstance(item, BaseModel):
+                    yield from _variables(item, f"{path}[{index}].")
 
 
 def _check_environment(definition: SiteDefinition, environment: Mapping[str, str]) -> None:
@@ -203,7 +206,8 @@ def _application(definition: SiteDefinition) -> Application:
     if query is None:
         return application
     # Every application is a frozen dataclass, which the protocol cannot say.
-    return replace(cast(Any, application), file_reference_sql=None if query == NO_QUERY else query)
+    own = None if query == NO_QUERY else query
+    return replace(cast(Any, application), file_reference_sql=own, file_reference_layouts=())
 
 
 def _below(store: ObjectStore, prefix: str) -> ObjectStore:
@@ -295,7 +299,8 @@ def _restore(definition: SiteDefinition, environment: Mapping[str, str]) -> Rest
         sslmode=told.ssl_mode or source.ssl_mode,
         ca_file=told.ca_file or source.ca_file,
     )
-    default = definition.restore.files.store if definition.restore.files else None
+    files, configuration = definition.restore.files, definition.restore.configuration
+    default = files.store if files else None
 
     def open_files_target(bucket: str | None, prefix: str) -> ObjectStore:
         if default is None and bucket is None:
@@ -315,9 +320,11 @@ def _restore(definition: SiteDefinition, environment: Mapping[str, str]) -> Rest
         open_files_target=open_files_target,
         files_bucket=bucket_of(default) if default else None,
         open_folder=lambda path, create: open_folder(path, create=create),
-        configuration_directory=definition.restore.configuration.directory
-        if definition.restore.configuration
+        configuration_directory=configuration.directory if configuration else None,
+        configuration_import=open_import(configuration.import_command, environment)
+        if configuration and configuration.import_command
         else None,
+        cdn=open_cdn(files.cdn, environment) if files and files.cdn else None,
     )
 
 

@@ -92,6 +92,11 @@ def runners_reference() -> Iterator[FieldLine]:
     yield from _kinds_reference(("hooks", 0, "runner"))
 
 
+def cdn_reference() -> Iterator[FieldLine]:
+    """Yield the fields of each way to tell a CDN."""
+    yield from _kinds_reference(("restore", "files", "cdn"))
+
+
 def markdown_table(lines: Iterable[FieldLine]) -> str:
     """Render fields as a Markdown table, the way ``docs/site-file.md`` shows them."""
     rows = ["| field | takes | default | what it is for |", "|---|---|---|---|"]
@@ -170,6 +175,8 @@ def _takes(field: _Schema, real: _Schema) -> str:
     if variants := _variants(real):
         if "hooks" in variants:
             return "a source, see [Configuration](#configuration)"
+        if "command" in variants:
+            return "how a CDN is told, see [After a restore](#after-a-restore)"
         if "job" in variants:
             return "what runs a hook, see [Hooks](#hooks)"
         return "a store, see [Stores](#stores)"

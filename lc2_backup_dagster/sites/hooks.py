@@ -3,32 +3,28 @@
 Nothing connects here, and nothing of a cluster's client is imported: a site without such hooks needs it nowhere.
 """
 
-import os
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from lc2_backup_dagster.engines.exports.redaction import is_secret_name, redacted_lines
 from lc2_backup_dagster.engines.hooks.cluster.access import ClusterAccess
 from lc2_backup_dagster.engines.hooks.cluster.job_runner import JobRunner
 from lc2_backup_dagster.engines.hooks.cluster.job_template import JobTemplate, SecretKey
 from lc2_backup_dagster.engines.hooks.cluster.pod_runner import PodRunner, PodSelector
 from lc2_backup_dagster.engines.hooks.hook import Hook
-from lc2_backup_dagster.engines.hooks.local.runner import LocalRunner
 from lc2_backup_dagster.engines.hooks.ports import HookRunner
 from lc2_backup_dagster.engines.hooks.redaction import Redaction
 from lc2_backup_dagster.engines.hooks.run import BoundHook
 from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.sites.commands import Command, PlainVariables, local_runner, redaction_of
 from lc2_backup_dagster.sites.values import AbsolutePath, Name, Positive, Strict, Text, Variable, refuse
 
 if TYPE_CHECKING:
     from lc2_backup_dagster.sites.schema import SiteDefinition
 
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KUBERNETES_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _LABEL_KEY = re.compile(r"(?:[a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
@@ -40,37 +36,11 @@ _IMAGE = re.compile(
 )
 
 
-def _split_command(given: Any) -> Any:
-    if not isinstance(given, str):
-        return given
-    try:
-        return shlex.split(given)
-    except ValueError as error:
-        refuse(f"cannot be split into words: {str(error).lower()}", allowed="words as for a shell, or a list of words")
-
-
-def _check_command(command: tuple[str, ...]) -> tuple[str, ...]:
-    if not command or not command[0]:
-        refuse("is empty", allowed="a program and its arguments")
-    if any("\0" in word for word in command):
-        refuse("has control characters", allowed="a program and its arguments")
-    return command
-
-
 def _check_place(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not path.startswith("/") or "\0" in path or ".." in parts or len(parts) < 2:
         refuse("is no place for an artefact", allowed="an absolute path below /, without '..'")
     return str(PurePosixPath(path))
-
-
-def _check_environment(variables: dict[str, str]) -> dict[str, str]:
-    for name, value in variables.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII) or "\0" in value:
-            refuse(f"has the variable '{name}'", allowed="letters, digits and '_'; values without control characters")
-        if is_secret_name(name):
-            refuse(f"would hold a secret, '{name}'", allowed="plain values here, and passEnv for names of secrets")
-    return variables
 
 
 def _check_labels(labels: dict[str, str]) -> dict[str, str]:
@@ -105,9 +75,7 @@ def _check_image(image: str) -> str:
     return image
 
 
-Command = Annotated[tuple[str, ...], BeforeValidator(_split_command), AfterValidator(_check_command)]
 Place = Annotated[str, AfterValidator(_check_place)]
-PlainVariables = Annotated[dict[str, str], AfterValidator(_check_environment)]
 Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
 KubernetesName = Annotated[str, AfterValidator(_check_kubernetes_name)]
 Quantity = Annotated[str, AfterValidator(_check_quantity)]
@@ -243,7 +211,7 @@ def open_hooks(definition: "SiteDefinition", environment: Mapping[str, str]) -> 
 def _open(definition: "SiteDefinition", told: HookDefinition, environment: Mapping[str, str]) -> BoundHook:
     hook = Hook(told.name, told.command, told.timeout, told.store_artifact, told.artifact_path)
     secrets = {name: environment[name] for name in told.pass_env}
-    redaction = Redaction(frozenset(secrets.values()), redacted_lines, is_secret_name)
+    redaction = redaction_of(secrets)
     return BoundHook(hook, _runner(definition, told, environment, secrets, redaction=redaction), Component(told.before))
 
 
@@ -258,12 +226,7 @@ def _runner(
     runner, directory = told.runner, told.working_directory
     variables = {**told.environment, **secrets}
     if isinstance(runner, LocalHookRunner):
-        own = {
-            "PATH": environment.get("PATH", _DEFAULT_PATH),
-            "HOME": environment.get("HOME", os.sep),
-            "LANG": environment.get("LANG", "C.UTF-8"),
-        }
-        return LocalRunner({**own, **variables}, redaction, directory)
+        return local_runner(environment, variables, redaction=redaction, directory=directory)
     cluster = ClusterAccess(runner.namespace, runner.kubeconfig, runner.context)
     if isinstance(runner, PodHookRunner):
         selector = PodSelector(runner.labels, runner.container, only=runner.pick == "only")

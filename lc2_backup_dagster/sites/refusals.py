@@ -94,13 +94,11 @@ def _in_file(raw: Location, tree: YamlTree) -> Location:
     """Drop the steps that pydantic adds for the chosen kind of a union; the last step may be a missing field."""
     found: Location = ()
     for index, step in enumerate(raw):
-        if (*found, step) in tree.places or (index == len(raw) - 1 and not _is_kind(raw)):
+        if step in kinds_of(raw[:index]):  # a field may have the name of a kind
+            continue
+        if (*found, step) in tree.places or index == len(raw) - 1:
             found = (*found, step)
     return found
-
-
-def _is_kind(raw: Location) -> bool:
-    return bool(raw) and raw[-1] in kinds_of(raw[:-1])
 
 
 def _given(location: Location, tree: YamlTree) -> str:
@@ -109,6 +107,8 @@ def _given(location: Location, tree: YamlTree) -> str:
     steps = [step for step in location if isinstance(step, str)]
     if not text or not steps or steps[-1].lower().endswith("env") or "encryption" in steps:
         return ""
+    if "://" in text and "?" in text:
+        return ""  # an address may hold a token
     shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
     return repr(shown)
 

@@ -21,6 +21,7 @@ from lc2_backup_dagster.sites.configuration import Configuration
 from lc2_backup_dagster.sites.cron import longest_pause_days
 from lc2_backup_dagster.sites.hooks import HookDefinition, refuse_duplicates
 from lc2_backup_dagster.sites.policies import Policies, Retention, Schedules, WalArchiving
+from lc2_backup_dagster.sites.restores import Restore
 from lc2_backup_dagster.sites.values import (
     AbsolutePath,
     Glob,
@@ -30,6 +31,7 @@ from lc2_backup_dagster.sites.values import (
     Positive,
     Prefix,
     Query,
+    SslMode,
     Strict,
     Tags,
     Text,
@@ -40,8 +42,6 @@ from lc2_backup_dagster.sites.values import (
 API_VERSION = "backup.lc2.io/v1alpha1"
 # A part in flight needs about five times its size; with the rest of a worker that stays below 300 MB.
 _PARTS_IN_FLIGHT_BYTES = 32 * 1024 * 1024
-
-SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
 class FileKey(Strict):
@@ -221,60 +221,6 @@ class Database(Strict):
         if self.replication_password_env and not self.replication_user:
             refuse("has replicationPasswordEnv without replicationUser", allowed="both, or neither")
         return self
-
-
-class RestoreServer(Strict):
-    """The server that restored databases are made on; what is absent is taken from `database`."""
-
-    host: Text | None = Field(default=None, description="Name or address of the server; `database.host` when absent.")
-    port: Port | None = Field(default=None, description="Port of the server; `database.port` when absent.")
-    user: Text | None = Field(default=None, description="Role that may create databases; `database.user` when absent.")
-    password_env: Variable | None = Field(
-        default=None,
-        description="Name of the variable with its password; `database.passwordEnv` when `user` is absent.",
-    )
-    ssl_mode: SslMode | None = Field(default=None, description="libpq's `sslmode`; `database.sslMode` when absent.")
-    ca_file: AbsolutePath | None = Field(
-        default=None, description="Certificates that are trusted; `database.caFile` when absent."
-    )
-    maintenance_database: Text = Field(default="postgres", description="Database to connect to for making new ones.")
-
-    @model_validator(mode="after")
-    def _password_has_a_user(self) -> Self:
-        if self.password_env and not self.user:
-            refuse("has passwordEnv without user", allowed="both, or neither")
-        return self
-
-
-class RestoreFiles(Strict):
-    """Where restored files go by default."""
-
-    store: StoreConfig = Field(description="The object store that restored files are written to.")
-
-
-class RestoreConfiguration(Strict):
-    """Where restored configurations go by default."""
-
-    directory: AbsolutePath = Field(
-        description="Folder on the machine that runs the restore; each restore makes a new one in it, named after the "
-        "backup."
-    )
-
-
-class Restore(Strict):
-    """Where restores go unless a launch says otherwise. Always to new names; nothing is overwritten by default."""
-
-    database: RestoreServer = Field(
-        default=RestoreServer(), description="The server that restored databases are made on."
-    )
-    files: RestoreFiles | None = Field(
-        default=None, description="Where restored files go; a launch must name a bucket when this is absent."
-    )
-    configuration: RestoreConfiguration | None = Field(
-        default=None,
-        description="Where restored configurations go; when this is absent and a launch names no directory, a full "
-        "restore leaves the configuration out and says so.",
-    )
 
 
 class SiteDefinition(Strict):

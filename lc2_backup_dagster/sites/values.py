@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 from pydantic.alias_generators import to_camel
@@ -147,6 +147,7 @@ Owner = Annotated[str, AfterValidator(_check_owner)]
 Tags = Annotated[dict[str, str], AfterValidator(_check_tags)]
 # Lax: a port often comes as text out of an environment variable.
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_refuse_bool)]
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 Count = Annotated[StrictInt, Field(ge=0)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.sites.fields import (
+    cdn_reference,
     configuration_reference,
     markdown_table,
     reference,
@@ -24,6 +25,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "site-file.md"
         ("runners", runners_reference),
         ("stores", stores_reference),
         ("configuration", configuration_reference),
+        ("cdn", cdn_reference),
     ],
 )
 def test_the_document_has_the_table_of_the_schema(name, lines):

@@ -7,7 +7,7 @@ the CMS derives from them (thumbnails, crops) is content of the database, so the
 from dataclasses import dataclass
 
 from lc2_backup_dagster.applications.bloomreach.media import MediaTable, media_reference_sql
-from lc2_backup_dagster.model.application import CleanDocument
+from lc2_backup_dagster.model.application import CleanDocument, ReferenceLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class BloomreachApplication:
         "CDN: media are served from its cache until they are invalidated; the restore says whether that succeeded",
     )
     file_reference_sql: str | None = media_reference_sql(MediaTable())
+    file_reference_layouts: tuple[ReferenceLayout, ...] = ()
 
     def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
         """Keep every document: the APIs give content and its model, no credentials."""

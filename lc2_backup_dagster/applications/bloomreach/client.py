@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeVar, cast
 from urllib.parse import quote
 
-from lc2_backup_dagster.applications.bloomreach.patience import Patience, Timing, repeated, retry_after_seconds
 from lc2_backup_dagster.applications.bloomreach.token import TokenSource
-from lc2_backup_dagster.applications.bloomreach.transport import HttpLimits, HttpReply, HttpRequest, Transport
+from lc2_backup_dagster.applications.http.patience import Patience, Timing, repeated, retry_after_seconds
+from lc2_backup_dagster.applications.http.transport import HttpLimits, HttpReply, HttpRequest, Transport
 from lc2_backup_dagster.engines.exports.canonical_json import canonical_json, parse_json
 from lc2_backup_dagster.engines.exports.redaction import HIDDEN, redacted
 from lc2_backup_dagster.model.errors import (

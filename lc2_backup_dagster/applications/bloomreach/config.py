@@ -11,10 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from lc2_backup_dagster.applications.bloomreach.client import ApiClient
 from lc2_backup_dagster.applications.bloomreach.content_export import DATA_TYPES, ContentExportRequest
-from lc2_backup_dagster.applications.bloomreach.patience import Patience
 from lc2_backup_dagster.applications.bloomreach.source import BloomreachSource, ExportChoice
 from lc2_backup_dagster.applications.bloomreach.token import TokenSource, token_from_file, token_from_variable
 from lc2_backup_dagster.applications.bloomreach.versions import versions_of
+from lc2_backup_dagster.applications.http.patience import Patience
 from lc2_backup_dagster.engines.exports.ports import ExportSource
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 
@@ -89,6 +89,17 @@ def _refuse(reason: str, allowed: str) -> None:
     raise PydanticCustomError("site_file", "{reason}; allowed: {allowed}", {"reason": reason, "allowed": allowed})
 
 
+def open_client(config: BloomreachApi, environment: Mapping[str, str]) -> ApiClient:
+    """Return a client of the APIs, to be closed; nothing is asked yet.
+
+    Args:
+        config: which environment.
+        environment: variables; the token is read from there or from its file when it is needed.
+    """
+    patience = Patience(requests_per_second=config.requests_per_second)
+    return ApiClient(config.base_url, _token(config, environment), patience=patience)
+
+
 @contextmanager
 def open_bloomreach(
     config: BloomreachApi, environment: Mapping[str, str], *, scratch: Path, before: StoredExport | None
@@ -116,8 +127,7 @@ def open_bloomreach(
         ),
     )
     known = versions_of(before) if before is not None and not config.trust_older_versions else None
-    patience = Patience(requests_per_second=config.requests_per_second)
-    with ApiClient(config.base_url, _token(config, environment), patience=patience) as client:
+    with open_client(config, environment) as client:
         yield BloomreachSource(client, choice=choice, scratch=scratch, versions_before=known)
 
 

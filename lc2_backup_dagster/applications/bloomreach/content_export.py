@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 from lc2_backup_dagster.applications.bloomreach.client import ApiClient, api_path
-from lc2_backup_dagster.applications.bloomreach.patience import Patience, wait_seconds
+from lc2_backup_dagster.applications.http.patience import Patience, wait_seconds
 from lc2_backup_dagster.model.errors import (
     AnswerInvalid,
     ExportFailed,

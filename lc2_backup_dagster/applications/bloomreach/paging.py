@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from lc2_backup_dagster.applications.bloomreach.client import ApiClient, JsonAnswer
-from lc2_backup_dagster.applications.bloomreach.patience import wait_seconds
+from lc2_backup_dagster.applications.http.patience import wait_seconds
 from lc2_backup_dagster.model.errors import AnswerInvalid
 
 PAGE_ITEMS = 100

@@ -134,15 +134,26 @@ def plan_content_types(
     return ContentTypePlan(project, tuple(steps), tuple(sorted(there - wanted.keys())))
 
 
-def apply_plan(client: ApiClient, plan: ContentTypePlan) -> ContentTypePlan:
+def apply_plan(
+    client: ApiClient, plan: ContentTypePlan, *, on_step: Callable[[ContentTypeStep], None] = lambda step: None
+) -> ContentTypePlan:
     """Write what a plan says, each content type over the version that the plan has seen, and return what came of it.
 
     A conflict or a refusal of one does not stop the others. May be carried out again, with a new plan.
 
+    Args:
+        client: of the environment that the plan was made for.
+        plan: what is written.
+        on_step: told what came of each content type, as it comes: what is written stays, also where a later one raises.
+
     Raises:
         BackupError: as ``ApiClient.put``, but for conflicts and refusals.
     """
-    return replace(plan, steps=tuple(_write(client, plan.project, step) for step in plan.steps))
+    done: list[ContentTypeStep] = []
+    for step in plan.steps:
+        done.append(_write(client, plan.project, step))
+        on_step(done[-1])
+    return replace(plan, steps=tuple(done))
 
 
 def _content_types(documents: Iterable[Document]) -> Iterator[Resource]:

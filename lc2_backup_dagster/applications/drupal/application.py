@@ -8,7 +8,7 @@ it as YAML, one document per object, which is what people read, compare and impo
 
 from dataclasses import dataclass
 
-from lc2_backup_dagster.model.application import CleanDocument
+from lc2_backup_dagster.model.application import CleanDocument, ReferenceLayout
 
 _PUBLIC = "sites/default/files/"
 _PRIVATE = "sites/default/private/"
@@ -87,6 +87,7 @@ class DrupalApplication:
         "image styles, aggregated CSS and JavaScript, compiled templates are made again when they are first asked for",
     )
     file_reference_sql: str = _FILE_REFERENCE_SQL
+    file_reference_layouts: tuple[ReferenceLayout, ...] = ()
 
     def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
         """Keep a document as it is: an import makes the site equal to it, so what is missing would be deleted there.

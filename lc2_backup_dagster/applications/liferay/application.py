@@ -10,7 +10,7 @@ lower case. A file-system store has ``data/document_library/`` in front of every
 from dataclasses import dataclass
 
 from lc2_backup_dagster.applications.liferay.configuration import EXCLUDED, without_secrets
-from lc2_backup_dagster.model.application import CleanDocument
+from lc2_backup_dagster.model.application import CleanDocument, ReferenceLayout
 
 _LIBRARY_FOLDER = "data/document_library/"
 _GENERATED = ("document_thumbnail", "document_preview", "adaptive")
@@ -24,19 +24,40 @@ _GENERATED_GLOBS = tuple(
 # where there is one, and the one of `absent` where there is not: one text serves every version of Liferay.
 #
 # DISTINCT because publications (DXP 7.3+) keep several rows of one entry or version, told apart by ctCollectionId.
-_FILE_REFERENCE_SQL = """
-SELECT DISTINCT
-       (version.companyid || '/' || version.repositoryid || '/' || entry.name || '/' || version.version
-        || CASE WHEN version.storeuuid <> '' THEN '~' || version.storeuuid ELSE '' END) COLLATE "C" AS key,
-       'dlfileversion.fileversionid=' || version.fileversionid AS row_id,
-       version.size_::bigint AS size_bytes
+_VERSIONS = """
   FROM (SELECT NULL::text AS storeuuid) AS absent
  CROSS JOIN LATERAL (
-       SELECT fileversionid, fileentryid, companyid, repositoryid, version, size_, storeuuid
+       SELECT fileversionid, fileentryid, companyid, repositoryid, folderid, version, size_, storeuuid
          FROM dlfileversion) AS version
   JOIN dlfileentry AS entry ON entry.fileentryid = version.fileentryid
- ORDER BY key, row_id
 """.strip()
+
+
+def _layout(name: str, second: str) -> ReferenceLayout:
+    key = (
+        f"version.companyid || '/' || {second} || '/' || entry.name || '/' || version.version\n"
+        "        || CASE WHEN version.storeuuid <> '' THEN '~' || version.storeuuid ELSE '' END"
+    )
+    return ReferenceLayout(
+        name=name,
+        sql=(
+            f'SELECT DISTINCT\n       ({key}) COLLATE "C" AS key,\n'
+            "       'dlfileversion.fileversionid=' || version.fileversionid AS row_id,\n"
+            f"       version.size_::bigint AS size_bytes\n  {_VERSIONS}\n ORDER BY key, row_id"
+        ),
+        sample_sql=(
+            f"SELECT {key}\n  {_VERSIONS}\n WHERE version.folderid <> 0\n ORDER BY version.fileversionid DESC LIMIT 50"
+        ),
+    )
+
+
+# Liferay hands its stores what it calls the data repository's id: of a file in a folder the folder's, of all others the
+# repository's (DLFolderConstants.getDataRepositoryId, as its own converter of stores uses it). Stores that were filled
+# by other means have the repository's id throughout. Both are there; which one is in use, the files tell.
+_LAYOUTS = (
+    _layout("repository", "version.repositoryid"),
+    _layout("folder", "CASE WHEN version.folderid <> 0 THEN version.folderid ELSE version.repositoryid END"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +81,8 @@ class LiferayApplication:
         "Index Actions and reindex all",
         "thumbnails, previews and adaptive images are made again by Liferay when they are first asked for",
     )
-    file_reference_sql: str = _FILE_REFERENCE_SQL
+    file_reference_sql: str = _LAYOUTS[0].sql
+    file_reference_layouts: tuple[ReferenceLayout, ...] = _LAYOUTS
 
     def clean_configuration(self, path: str, content: bytes, /) -> CleanDocument:
         """Leave out properties that hold secrets, by their names and by their form."""

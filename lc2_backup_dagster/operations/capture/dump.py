@@ -16,6 +16,7 @@ from lc2_backup_dagster.operations.capture.captured import Captured
 from lc2_backup_dagster.operations.capture.frame import CaptureFrame
 from lc2_backup_dagster.operations.capture.hooks import run_hooks_before, silent
 from lc2_backup_dagster.operations.capture.past_windows import reach_into, server_as_of
+from lc2_backup_dagster.operations.capture.reference_layout import ReferenceQuery, reference_query
 from lc2_backup_dagster.operations.capture.windows import is_past
 from lc2_backup_dagster.operations.scratch import scratch_folder
 from lc2_backup_dagster.operations.site_context import SiteContext
@@ -53,8 +54,10 @@ def capture_database_dump(
     tools = _tools_for(context, server)
     run_hooks_before(Component.DATABASE_DUMP, context, initiator=initiator, say=say)
     with frame.repository.begin(Component.DATABASE_DUMP, window=window.key, initiator=initiator) as attempt:
-        dump = _dump(context, frame, attempt, server=server, tools=tools, progress=progress)
-        return frame.commit(attempt, _draft(dump, server.database), decides=dump.moment.restorable_until)
+        references = reference_query(context, server)
+        dump = _dump(context, frame, attempt, server=server, tools=tools, references=references, progress=progress)
+        draft = _draft(dump, server.database, references)
+        return frame.commit(attempt, draft, decides=dump.moment.restorable_until)
 
 
 def _tools_for(context: SiteContext, server: Server) -> Tools:
@@ -62,7 +65,14 @@ def _tools_for(context: SiteContext, server: Server) -> Tools:
 
 
 def _dump(
-    context: SiteContext, frame: CaptureFrame, attempt: Attempt, *, server: Server, tools: Tools, progress: Progress
+    context: SiteContext,
+    frame: CaptureFrame,
+    attempt: Attempt,
+    *,
+    server: Server,
+    tools: Tools,
+    references: ReferenceQuery,
+    progress: Progress,
 ) -> Dump:
     access = context.database
     with scratch_folder(access.scratch_directory, context.site, "dump") as scratch:
@@ -70,7 +80,7 @@ def _dump(
             server,
             tools,
             exclude_table_data=access.exclude_table_data,
-            references_sql=context.application.file_reference_sql,
+            references_sql=references.sql,
             jobs=access.dump_jobs,
             scratch=scratch,
             backup_id=attempt.backup_id,
@@ -92,7 +102,8 @@ def _rebuild(context: SiteContext, *, window: Window, initiator: Initiator, prog
     ):
         restored = server.on(context.database.server.database)
         tools = _tools_for(context, restored)
-        dump = _dump(context, frame, attempt, server=restored, tools=tools, progress=progress)
+        references = reference_query(context, restored)
+        dump = _dump(context, frame, attempt, server=restored, tools=tools, references=references, progress=progress)
         rebuilt = replace(
             dump,
             moment=replace(reach.moment, restorable_from=reach.moment.restorable_until),
@@ -100,11 +111,11 @@ def _rebuild(context: SiteContext, *, window: Window, initiator: Initiator, prog
             restore_point=None,
             restore_point_skipped="dumped from a restored server",
         )
-        draft = _draft(rebuilt, context.database.server.database, rebuilt_from=base)
+        draft = _draft(rebuilt, context.database.server.database, references, rebuilt_from=base)
         return frame.commit(attempt, draft, decides=rebuilt.moment.restorable_until)
 
 
-def _draft(dump: Dump, database: str, *, rebuilt_from: str | None = None) -> ManifestDraft:
+def _draft(dump: Dump, database: str, references: ReferenceQuery, *, rebuilt_from: str | None = None) -> ManifestDraft:
     return ManifestDraft(
         kind=BackupKind.DUMP,
         moment=dump.moment,
@@ -120,6 +131,8 @@ def _draft(dump: Dump, database: str, *, rebuilt_from: str | None = None) -> Man
             "restore_point_skipped": dump.restore_point_skipped,
             "globals_skipped": dump.globals_skipped,
             "references": dump.references,
+            "references_layout": references.layout,
+            "references_layout_reason": references.reason,
             "tables": dump.tables,
             "estimated_rows": dump.estimated_rows,
             "large_objects": dump.large_objects,

@@ -1,5 +1,6 @@
 """Restore a configuration: its documents go into a new directory, whole or not at all."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def plan_configuration(
             raise ConfigurationError(f"{backup.backup_id} has no document that was asked for", hint="look at ls")
     except BackupError as error:
         blockers.append(error)
+    command = _import_command(context, request, backup, target, blockers) if request.import_configuration else None
     left_out = manifest.details.get("secrets_left_out") or {}
     return ConfigurationPlan(
         backup_id=backup.backup_id,
@@ -53,6 +55,46 @@ def plan_configuration(
         documents=documents,
         plain_bytes=size_bytes,
         secrets_left_out=int(left_out.get("count", 0)),
+        import_command=command,
+    )
+
+
+def _import_command(
+    context: SiteContext,
+    request: RestoreRequest,
+    backup: CommittedBackup,
+    target: Path | None,
+    blockers: list[BackupError],
+) -> str | None:
+    """Return the command of an import that was asked for, and refuse one that cannot be right."""
+    told = context.restore.configuration_import
+    if told is None:
+        blockers.append(
+            ConfigurationError(
+                f"the site file of {context.site} names no command that imports a configuration",
+                hint="set restore.configuration.importCommand, or import the restored documents by hand",
+            )
+        )
+    # An import makes the application equal to the folder: what is missing there is deleted from the application.
+    some = request.scope is RestoreScope.CONFIGURATION and not request.selection.is_everything
+    if some or backup.summary.get("partial"):
+        what = "only some documents are restored" if some else f"{backup.backup_id} is partial"
+        blockers.append(
+            ConfigurationError(
+                f"{what}, and an import would take the others for deleted",
+                hint="import a whole configuration, or restore these documents and import them by hand",
+            )
+        )
+    if target is None and request.scope is RestoreScope.FULL:
+        blockers.append(not_restored())
+    return shlex.join(told.words(target)) if told and target else None
+
+
+def not_restored() -> ConfigurationError:
+    """Return the refusal of an import of what is not restored."""
+    return ConfigurationError(
+        "an import of the configuration is asked for, but no configuration is restored",
+        hint="restore one, into a directory that the request or restore.configuration.directory names",
     )
 
 
@@ -94,5 +136,6 @@ def notes_of(plan: ConfigurationPlan | None, scope: RestoreScope) -> Sequence[st
         notes.append(
             f"configuration: {plan.secrets_left_out} secrets are not part of the backup and must be supplied; "
             f"`lc2-backup show` of {plan.backup_id} names them"
+            + (", and the import brings the documents in without them" if plan.import_command else "")
         )
     return notes

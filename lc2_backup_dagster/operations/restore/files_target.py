@@ -92,6 +92,11 @@ def refuse_inside_repository(repository: ObjectStore, target: ObjectStore) -> No
         )
 
 
+def is_in_place(context: SiteContext, target: ObjectStore) -> bool:
+    """Say whether a target is the store that the application takes its files from, at the same prefix."""
+    return _address(context.files.store) == _address(target)
+
+
 def _address(store: ObjectStore) -> str:
     inner, prefix = unwrapped(store)
     return f"{inner.url.rstrip('/')}/{prefix}"

@@ -28,6 +28,7 @@ def restore_library(
     rehearse: bool,
     progress: Progress | None = None,
     on_new: Callable[[str], None] = lambda key: None,
+    on_change: Callable[[str], None] = lambda key: None,
 ) -> FilesRestore:
     """Restore the files that a request means.
 
@@ -41,6 +42,7 @@ def restore_library(
         rehearse: decide and count everything, and change nothing.
         progress: told files and bytes done.
         on_new: told the key of every file that was written where there was none.
+        on_change: told the key of every file that was written or is deleted.
 
     Raises:
         BackupError: everything the engine raises.
@@ -73,4 +75,5 @@ def restore_library(
             limits=Limits(max_concurrency=context.files.max_concurrency),
             progress=progress,
             on_new=on_new,
+            on_change=on_change,
         )

@@ -1,6 +1,6 @@
 """Plan a restore of files: which, where to, what would happen to them, and what stands in the way."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from lc2_backup_dagster.clouds.store import ObjectStore
@@ -10,6 +10,7 @@ from lc2_backup_dagster.engines.files.scratch import RowSorter
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TargetNotEmpty
 from lc2_backup_dagster.operations.browse.stored_files import keeps_for, stored_lines
 from lc2_backup_dagster.operations.restore.files_target import (
+    is_in_place,
     is_new_directory,
     open_target,
     refuse_inside_repository,
@@ -51,7 +52,7 @@ def plan_files(
     """
     objects, plain_bytes, anything = _selected(repository, files, request, members)
     name = target_name(context, request)
-    target, forecast = name, None
+    target, forecast, in_place = name, None, False
     before = len(blockers)
     if not anything:
         blockers.append(_nothing_selected(files, request))
@@ -70,9 +71,18 @@ def plan_files(
         else:
             store = open_target(context, request, create=False)
             target = store.url
+            in_place = is_in_place(context, store)
             _check_target(repository, request, store)
             if request.dry_run and len(blockers) == before:
                 forecast = _rehearsed(context, repository, request, files, store, members, dump)
+    cdn = context.restore.cdn
+    if request.invalidate_cdn and cdn is None:
+        blockers.append(
+            ConfigurationError(
+                f"the site file of {context.site} names no CDN", hint="set restore.files.cdn, or invalidate it by hand"
+            )
+        )
+    told = in_place if request.invalidate_cdn is None else request.invalidate_cdn
     return FilesPlan(
         backup_id=files.backup_id,
         target=target,
@@ -83,7 +93,15 @@ def plan_files(
         confirmation=name,
         members=members,
         forecast=forecast if request.dry_run else None,
+        cdn=cdn.title if cdn and told else None,
     )
+
+
+def notes_of(context: SiteContext, request: RestoreRequest, plan: FilesPlan | None) -> Iterator[str]:
+    """Say what a person must know of the files of a restore."""
+    if plan is not None and plan.cdn is None and context.restore.cdn is not None:
+        why = "they do not go into the application's own store" if request.invalidate_cdn is None else "so it was asked"
+        yield f"CDN: it is not told of the restored files, because {why}"
 
 
 @contextmanager

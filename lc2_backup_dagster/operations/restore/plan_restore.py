@@ -12,7 +12,12 @@ from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError, TransientError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.browse.stored_files import members_of_point
-from lc2_backup_dagster.operations.restore.configuration import notes_of, plan_configuration
+from lc2_backup_dagster.operations.restore.configuration import (
+    not_restored,
+    plan_configuration,
+)
+from lc2_backup_dagster.operations.restore.configuration import notes_of as notes_of_configuration
+from lc2_backup_dagster.operations.restore.plan_files import notes_of as notes_of_files
 from lc2_backup_dagster.operations.restore.plan_files import plan_files
 from lc2_backup_dagster.operations.restore.request import (
     DatabasePlan,
@@ -93,18 +98,29 @@ def plan_restore(context: SiteContext, request: RestoreRequest, *, now: datetime
     configuration = None
     if members.configuration:
         configuration = plan_configuration(context, repository, request, members.configuration, blockers)
+    elif request.import_configuration:
+        blockers.append(not_restored())
+    database = _database(context, repository, request, members.dump, now, blockers) if members.dump else None
+    files = _files(context, repository, request, members, blockers)
+    if request.invalidate_cdn and files is None:
+        blockers.append(
+            ConfigurationError(
+                "the CDN is to be told of restored files, but no files are restored", hint="restore files, or leave it"
+            )
+        )
     return RestorePlan(
         site=str(context.site),
         point=members.point.backup_id,
         moment=members.point.summary["restorable_until"],
-        database=_database(context, repository, request, members.dump, now, blockers) if members.dump else None,
-        files=_files(context, repository, request, members, blockers),
+        database=database,
+        files=files,
         configuration=configuration,
         blockers=tuple(str(each) for each in blockers),
         only_outages=bool(blockers) and all(isinstance(each, TransientError) for each in blockers),
         notes=(
             *(context.application.after_restore_notes if members.dump else ()),
-            *notes_of(configuration, request.scope),
+            *notes_of_files(context, request, files),
+            *notes_of_configuration(configuration, request.scope),
             *partial_notes(members),
         ),
     )

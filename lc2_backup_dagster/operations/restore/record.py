@@ -18,7 +18,8 @@ def recorded_restore(repository: SiteRepository, initiator: Initiator, body: dic
     Args:
         repository: the site's repository.
         initiator: who asks.
-        body: what is restored; the block may complete it.
+        body: what is restored; the block may complete it. Once all data is restored and only what follows is left, the
+            block sets ``result`` to ``restored``; whatever happens then, that is what is recorded.
 
     An error of the block is recorded and raised on; where it cannot be recorded it is the one to show all the same.
     """
@@ -27,7 +28,13 @@ def recorded_restore(repository: SiteRepository, initiator: Initiator, body: dic
     except BackupError as error:
         with suppress(BackupError):
             reason = str(error)[:_LONGEST_REASON]
-            failed = {**body, "result": "failed", "reason": reason}
+            failed = {"result": "failed", **body, "reason": reason}
             repository.tell(RecordType.RESTORE, initiator=initiator, body=failed)
+        raise
+    except BaseException:
+        if "result" in body:
+            with suppress(BackupError):
+                broken_off = {**body, "reason": "interrupted before all that was to follow was done"}
+                repository.tell(RecordType.RESTORE, initiator=initiator, body=broken_off)
         raise
     repository.tell(RecordType.RESTORE, initiator=initiator, body={**body, "result": "restored", "reason": ""})

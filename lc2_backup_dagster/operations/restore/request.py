@@ -39,6 +39,9 @@ class RestoreRequest:
         delete_extra: delete what the target has and the backup has not.
         remove_orphans: in the end delete those of the files that this restore has brought that no row of the restored
             database names, and that the application does not make by itself.
+        import_configuration: in the end run the site's command that imports the restored configuration.
+        invalidate_cdn: tell the site's CDN of the files that were written or deleted; when None, only where they go
+            into the application's own store.
         confirm: the target by name, as the plan's ``confirmation`` has it; nothing is overwritten or deleted without.
         jobs: parallel jobs of ``pg_restore``.
         dry_run: make the plan, count what would happen to every file, and change nothing.
@@ -58,6 +61,8 @@ class RestoreRequest:
     checksum: bool = False
     delete_extra: bool = False
     remove_orphans: bool = False
+    import_configuration: bool = False
+    invalidate_cdn: bool | None = None
     confirm: str | None = None
     jobs: int = 2
     dry_run: bool = False
@@ -136,6 +141,7 @@ class FilesPlan:
         members: ids of what the recovery point binds; none when only the files backup was asked for. With them the
             files are as of the point's moment, and not as they were listed shortly after it.
         forecast: what would happen to them; only of a dry run that nothing stands in the way of.
+        cdn: the CDN that is told of what was written and deleted, for people; None where none is.
     """
 
     backup_id: str
@@ -147,6 +153,7 @@ class FilesPlan:
     confirmation: str
     members: tuple[str, ...] = ()
     forecast: FilesForecast | None = None
+    cdn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,7 @@ class ConfigurationPlan:
         documents: how many are meant.
         plain_bytes: their size.
         secrets_left_out: how many secrets the export does not hold.
+        import_command: what is run in the end, as a shell would write it; None where nothing is imported.
     """
 
     backup_id: str
@@ -166,6 +174,7 @@ class ConfigurationPlan:
     documents: int
     plain_bytes: int
     secrets_left_out: int
+    import_command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,30 @@
 """Carry out a restore: plan it, refuse it with every blocker, restore, and write down in the log that it was done."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from lc2_backup_dagster.engines.exports.unpack import UnpackedExport
 from lc2_backup_dagster.engines.files.restore.writing import FilesRestore
 from lc2_backup_dagster.engines.files.scratch import RowSorter
+from lc2_backup_dagster.engines.hooks.ports import Say
 from lc2_backup_dagster.engines.postgres.dump.capture import dump_stream_name
 from lc2_backup_dagster.engines.postgres.dump.database_properties import DatabaseProperties
 from lc2_backup_dagster.engines.postgres.dump.directory import DIRECTORY_STREAM
 from lc2_backup_dagster.engines.postgres.dump.restore import DumpOptions, RestoredDump, restore_dump
 from lc2_backup_dagster.engines.postgres.servers.preflight import server_major
 from lc2_backup_dagster.engines.postgres.servers.tools import find_tools
-from lc2_backup_dagster.model.errors import TargetNotEmpty, TransientError
+from lc2_backup_dagster.model.errors import AfterRestoreFailed, BackupError, TargetNotEmpty, TransientError
+from lc2_backup_dagster.model.site import Component
+from lc2_backup_dagster.operations.restore.after_restore import (
+    FollowUp,
+    changed_keys,
+    failure_of,
+    import_configuration,
+    tell_cdn,
+)
 from lc2_backup_dagster.operations.restore.configuration import restore_configuration
 from lc2_backup_dagster.operations.restore.files_target import open_target
 from lc2_backup_dagster.operations.restore.library import restore_library
@@ -66,6 +75,7 @@ class Restored:
         seconds: from request to end.
         dry_run: whether nothing was changed.
         rows: whether rows and files that were restored fit; None where not both were restored whole.
+        follow_ups: what was done after all data was restored, in its order.
     """
 
     plan: RestorePlan
@@ -75,6 +85,12 @@ class Restored:
     seconds: float
     dry_run: bool
     rows: TargetRows | None = None
+    follow_ups: tuple[FollowUp, ...] = ()
+
+    @property
+    def failure(self) -> AfterRestoreFailed | None:
+        """What whoever asked must be told as a failure although all data is restored; None where all is well."""
+        return failure_of(self.follow_ups, self.plan.point)
 
 
 def restore(
@@ -84,12 +100,24 @@ def restore(
     now: datetime,
     initiator: Initiator,
     progress: Progress = lambda done: None,
+    say: Say = lambda line: None,
 ) -> Restored:
     """Restore what the request asks for, into new places.
 
     The database appears under its name only when all of it is there. Files appear whole and proven, one by one; a
     restore that broke off is continued with conflict ``skip``. What is at the target is overwritten or deleted only
     when the request confirms the target by name. Either outcome is recorded in the commit log.
+
+    What follows a restore (an import, a CDN) is done last. Where it fails the restore stays, and the result has a
+    ``failure``, which the caller raises once it has told what was restored.
+
+    Args:
+        context: the site.
+        request: the wish.
+        now: names the new database when the request does not.
+        initiator: who asks.
+        progress: told now and then how far it is.
+        say: takes lines for the log, without secrets.
 
     Raises:
         TransientError: there are blockers, all of them servers or stores that are away; nothing was changed.
@@ -109,19 +137,70 @@ def restore(
         )
     repository = context.open_repository(False)
     body = _told(plan, request)
-    with recorded_restore(repository, initiator, body):
-        database = _restore_database(context, repository, request, plan.database, progress) if plan.database else None
-        files, rows = None, None
-        if plan.files:
-            files, rows = _restore_files(context, repository, request, plan.files, database, progress)
-            body |= {"written": files.written, "overwritten": files.overwritten, "deleted": files.deleted.count}
-        if rows:
-            body["row_match"] = rows.told()
-        configuration = None
-        if plan.configuration and plan.configuration.target:
-            configuration = restore_configuration(repository, request, plan.configuration)
-            body |= {"documents": configuration.documents}
-    return Restored(plan, database, files, configuration, time.monotonic() - began, dry_run=False, rows=rows)
+    with recorded_restore(repository, initiator, body), changed_keys(context, plan) as changed:
+        try:
+            done = _restore_all(context, repository, request, plan, changed, progress, body)
+        except BackupError as error:
+            # What it has written is there and stays. The next run finds it the same, and would tell nobody of it.
+            if changed is not None and changed.count:
+                told = [*_tell_cdn(context, changed, say)]
+                body |= _told_after(told)
+                error.attributes["cdn"] = told[0].text
+            raise
+        body["result"] = "restored"
+        follow_ups: list[FollowUp] = []
+        for each in _follow_ups(context, request, plan, done.configuration, changed, say):
+            follow_ups.append(each)
+            body |= _told_after(follow_ups)
+    return replace(done, seconds=time.monotonic() - began, follow_ups=tuple(follow_ups))
+
+
+def _restore_all(
+    context: SiteContext,
+    repository: SiteRepository,
+    request: RestoreRequest,
+    plan: RestorePlan,
+    changed: RowSorter | None,
+    progress: Progress,
+    body: dict[str, Any],
+) -> Restored:
+    database = _restore_database(context, repository, request, plan.database, progress) if plan.database else None
+    files, rows = None, None
+    if plan.files:
+        files, rows = _restore_files(context, repository, request, plan.files, database, changed, progress)
+        body |= {"written": files.written, "overwritten": files.overwritten, "deleted": files.deleted.count}
+    if rows:
+        body["row_match"] = rows.told()
+    configuration = None
+    if plan.configuration and plan.configuration.target:
+        configuration = restore_configuration(repository, request, plan.configuration)
+        body |= {"documents": configuration.documents}
+    return Restored(plan, database, files, configuration, 0.0, dry_run=False, rows=rows)
+
+
+def _follow_ups(
+    context: SiteContext,
+    request: RestoreRequest,
+    plan: RestorePlan,
+    configuration: UnpackedExport | None,
+    changed: RowSorter | None,
+    say: Say,
+) -> Iterator[FollowUp]:
+    """Do what follows, and yield each when it is done. What visitors see comes last, after what makes it."""
+    if request.import_configuration and configuration and plan.configuration:
+        yield import_configuration(context, plan.configuration, configuration.directory, say=say)
+    yield from _tell_cdn(context, changed, say)
+
+
+def _tell_cdn(context: SiteContext, changed: RowSorter | None, say: Say) -> Iterator[FollowUp]:
+    if changed is not None and context.restore.cdn is not None:
+        done = tell_cdn(context.restore.cdn, changed)
+        say(done.text)
+        yield done
+
+
+def _told_after(follow_ups: Sequence[FollowUp]) -> dict[str, Any]:
+    return {"follow_ups": [each.told() for each in follow_ups]} if follow_ups else {}
 
 
 def _restore_database(
@@ -159,6 +238,7 @@ def _restore_files(
     request: RestoreRequest,
     plan: FilesPlan,
     database: RestoredDump | None,
+    changed: RowSorter | None,
     progress: Progress,
 ) -> tuple[FilesRestore, TargetRows | None]:
     target = open_target(context, request, create=True)
@@ -178,12 +258,27 @@ def _restore_files(
                 StepDone("files", done, plan.plain_bytes, objects=objects, total_objects=plan.objects)
             ),
             on_new=(lambda key: new.add([key])) if request.remove_orphans else lambda key: None,
+            on_change=lambda key: changed.add([key]) if changed is not None else None,
         )
         if database is None or not is_checked(context, request):
             return files, None
         return files, check_target(
-            context, request, database=database.database, target=target, new=new, scratch=scratch
+            context,
+            request,
+            database=database.database,
+            layout=_layout(repository, plan.members),
+            target=target,
+            new=new,
+            scratch=scratch,
         )
+
+
+def _layout(repository: SiteRepository, members: Sequence[str]) -> str | None:
+    """Return the layout in which the rows of a point's dump name files."""
+    for member in members:
+        if (backup := repository.backup(member)).component is Component.DATABASE_DUMP:
+            return repository.manifest_of(backup).details.get("references_layout")
+    return None
 
 
 def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:
@@ -194,7 +289,10 @@ def _told(plan: RestorePlan, request: RestoreRequest) -> dict[str, Any]:
         "configuration": plan.configuration.target if plan.configuration else None,
         "plain_bytes": plan.plain_bytes,
     }
+    if request.import_configuration and plan.configuration:
+        body["import_command"] = plan.configuration.import_command
     if plan.files:
+        body |= {"cdn": plan.files.cdn} if plan.files.cdn else {}
         body |= {"conflict": str(request.conflict), "delete_extra": request.delete_extra}
         body |= {"remove_orphans": request.remove_orphans}
         body |= {"below": request.below, "globs": list(request.globs), "keys": list(request.keys)[:_NAMED_KEYS]}

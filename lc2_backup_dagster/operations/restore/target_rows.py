@@ -20,6 +20,7 @@ from lc2_backup_dagster.engines.postgres.dump.json_rows import json_rows
 from lc2_backup_dagster.model.application import FileReference
 from lc2_backup_dagster.model.errors import BackupError, ConfigurationError
 from lc2_backup_dagster.operations.browse.stored_files import stored_lines
+from lc2_backup_dagster.operations.capture.reference_layout import query_of
 from lc2_backup_dagster.operations.capture.row_references import has_references, read_references, row_references
 from lc2_backup_dagster.operations.checks import files_match_rows
 from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
@@ -88,7 +89,14 @@ def require_rows(
 
 
 def check_target(
-    context: SiteContext, request: RestoreRequest, *, database: str, target: ObjectStore, new: RowSorter, scratch: Path
+    context: SiteContext,
+    request: RestoreRequest,
+    *,
+    database: str,
+    layout: str | None,
+    target: ObjectStore,
+    new: RowSorter,
+    scratch: Path,
 ) -> TargetRows:
     """Compare the rows of a restored database with the files of the target; remove orphans where that is asked for.
 
@@ -98,13 +106,14 @@ def check_target(
         context: the site.
         request: the wish.
         database: name of the restored database.
+        layout: in which its rows name files, as the dump says.
         target: where the files went.
         new: keys that the restore has written where there was no file; orphans among them may be removed.
         scratch: folder for what does not fit into memory.
     """
     try:
         with RowSorter(scratch) as orphans:
-            match = _match(context, database, target, orphans, scratch)
+            match = _match(context, database, layout, target, orphans, scratch)
             outcome = files_match_rows(asdict(match), dangling_limit_share=context.limits.dangling_rows_share)
             if not request.remove_orphans:
                 return TargetRows(match, outcome.passed, outcome.message)
@@ -155,9 +164,11 @@ def foreseen_orphans(
         return found
 
 
-def _match(context: SiteContext, database: str, target: ObjectStore, orphans: RowSorter, scratch: Path) -> RowMatch:
+def _match(
+    context: SiteContext, database: str, layout: str | None, target: ObjectStore, orphans: RowSorter, scratch: Path
+) -> RowMatch:
     with ExitStack() as stack:
-        references = stack.enter_context(_restored_references(context, database))
+        references = stack.enter_context(_restored_references(context, database, layout))
         inventory = stack.enter_context(take_inventory(target, scratch=scratch))
         return match_rows(
             references,
@@ -168,8 +179,8 @@ def _match(context: SiteContext, database: str, target: ObjectStore, orphans: Ro
 
 
 @contextmanager
-def _restored_references(context: SiteContext, database: str) -> Generator[Iterator[FileReference]]:
-    query = context.application.file_reference_sql
+def _restored_references(context: SiteContext, database: str, layout: str | None) -> Generator[Iterator[FileReference]]:
+    query = query_of(context.application, layout)
     assert query is not None
     with json_rows(context.restore.server.on(database), query) as rows:
         yield (each for each in read_references(rows) if context.files.is_selected(each.key))

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from lc2_backup_dagster.applications.bloomreach.client import ApiClient
-from lc2_backup_dagster.applications.bloomreach.patience import Patience, Timing
+from lc2_backup_dagster.applications.http.patience import Patience, Timing
 
 
 class PassingTime:

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from lc2_backup_dagster.applications.bloomreach.client import ApiClient, api_path
-from lc2_backup_dagster.applications.bloomreach.patience import Patience, retry_after_seconds, wait_seconds
 from lc2_backup_dagster.applications.bloomreach.token import token_from_file, token_from_variable
-from lc2_backup_dagster.applications.bloomreach.transport import HttpLimits, HttpRequest, check_base_url
+from lc2_backup_dagster.applications.http.patience import Patience, retry_after_seconds, wait_seconds
+from lc2_backup_dagster.applications.http.transport import HttpLimits, HttpRequest, check_base_url
 from lc2_backup_dagster.demo.servers.bloomreach_faults import (
     answering,
     broken_json,

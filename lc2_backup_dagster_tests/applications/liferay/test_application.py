@@ -92,5 +92,28 @@ def test_publications_do_not_count_a_row_twice(make_database, postgres):
     assert len(found) == 1
 
 
+def test_files_in_folders_have_two_layouts_of_which_a_sample_shows_both(make_database, postgres):
+    import psycopg
+
+    server = make_database(
+        postgres,
+        ENTRY,
+        VERSION.format(store_uuid=", storeuuid varchar(255)"),
+        "INSERT INTO dlfileentry VALUES (1, 0, '101', 20121), (2, 0, '102', 20121)",
+        "INSERT INTO dlfileversion VALUES (11, 0, 20097, 20121, 0, 1, '1.0', 5, NULL), "
+        "(21, 0, 20097, 20121, 777, 2, '1.0', 6, NULL)",
+    )
+    repository, folder = LIFERAY.file_reference_layouts
+    assert repository.sql == LIFERAY.file_reference_sql
+    with psycopg.connect(server.conninfo(), password=server.password) as connection:
+        keys = {each.name: [row[0] for row in connection.execute(each.sql)] for each in (repository, folder)}
+        samples = {each.name: connection.execute(each.sample_sql).fetchall() for each in (repository, folder)}
+    assert keys == {
+        "repository": ["20097/20121/101/1.0", "20097/20121/102/1.0"],
+        "folder": ["20097/20121/101/1.0", "20097/777/102/1.0"],
+    }
+    assert samples == {"repository": [("20097/20121/102/1.0",)], "folder": [("20097/777/102/1.0",)]}
+
+
 def test_a_restore_is_followed_by_a_reindex():
     assert any("reindex required" in note for note in LIFERAY.after_restore_notes)

@@ -52,7 +52,14 @@ def refuse_repository(target: ObjectStore, existing: Iterable[ObjectInfo]) -> No
             )
 
 
-def delete_objects(target: ObjectStore, found: Iterable[ObjectInfo], deleted: Sampled, *, rehearse: bool) -> int:
+def delete_objects(
+    target: ObjectStore,
+    found: Iterable[ObjectInfo],
+    deleted: Sampled,
+    *,
+    rehearse: bool,
+    on_delete: Callable[[str], None] = lambda key: None,
+) -> int:
     """Delete objects, or with ``rehearse`` only count them; return their size together.
 
     Args:
@@ -60,6 +67,7 @@ def delete_objects(target: ObjectStore, found: Iterable[ObjectInfo], deleted: Sa
         found: what to delete.
         deleted: counted up on the way.
         rehearse: delete nothing.
+        on_delete: told the key of every one that is no folder, before it goes.
     """
     size_bytes = 0
 
@@ -68,6 +76,8 @@ def delete_objects(target: ObjectStore, found: Iterable[ObjectInfo], deleted: Sa
         for each in found:
             deleted.add(each.key)
             size_bytes += each.size_bytes
+            if each.kind is not PosixKind.DIRECTORY:
+                on_delete(each.key)
             yield each.key
 
     if rehearse:

@@ -46,6 +46,7 @@ def restore_files(
     patience: Patience | None = None,
     progress: Progress | None = None,
     on_new: Callable[[str], None] = lambda key: None,
+    on_change: Callable[[str], None] = lambda key: None,
 ) -> FilesRestore:
     """Write files of a backup into a target, keys byte for byte, with content type and metadata.
 
@@ -78,6 +79,8 @@ def restore_files(
         patience: how often things are tried again.
         progress: told how far it is.
         on_new: told the key of every file that was written where there was none, in any order.
+        on_change: told the key of every file that was written, whatever was there, or is deleted, in any order; also of
+            a restore that fails.
 
     Raises:
         ConfigurationError: ``delete_extra`` does not go with the rest; nothing was written.
@@ -102,6 +105,7 @@ def restore_files(
         limits=limits or Limits(),
         progress=progress,
         on_new=on_new,
+        on_change=on_change,
     )
     with take_inventory(target, prefix=selection.fixed_prefix, scratch=scratch) as inventory:
         if conflict is Conflict.REFUSE:
@@ -122,7 +126,9 @@ def restore_files(
             if unproven is None:
                 keys = (entry.key for entry in _selected(entries(), selection))
                 found = extras(keys, inventory.objects(), may_go=delete_extra)
-                run.result.deleted_bytes = delete_objects(target, found, run.result.deleted, rehearse=rehearse)
+                run.result.deleted_bytes = delete_objects(
+                    target, found, run.result.deleted, rehearse=rehearse, on_delete=on_change
+                )
 
         try:
             run.write(

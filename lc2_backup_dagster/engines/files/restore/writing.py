@@ -130,6 +130,7 @@ class RestoreWriter:
         limits: threads and memory.
         progress: told the files and bytes that are done, those that were left as they were too.
         on_new: told the key of every file that was written where there was none; from several threads, one at a time.
+        on_change: told the key of every file that was written; likewise.
 
     Attributes:
         result: what was done so far; what would be done, with ``rehearse``.
@@ -150,8 +151,10 @@ class RestoreWriter:
         limits: Limits,
         progress: Progress | None,
         on_new: Callable[[str], None] = lambda key: None,
+        on_change: Callable[[str], None] = lambda key: None,
     ) -> None:
         self._on_new = on_new
+        self._on_change = on_change
         self.result = FilesRestore(metadata_kept=target.capabilities.user_metadata)
         self.damage: IntegrityError | None = None
         self.refusal: KeyNotRepresentable | None = None
@@ -260,6 +263,7 @@ class RestoreWriter:
                 self.result.written += 1
                 self.result.written_bytes += entry.size_bytes
                 self.result.overwritten += outcome.file.existing is not None
+                self._on_change(entry.key)
                 if outcome.file.existing is None and entry.kind is PosixKind.FILE:
                     self._on_new(entry.key)
                 self.result.links += entry.kind is PosixKind.SYMLINK

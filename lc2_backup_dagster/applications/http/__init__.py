@@ -1,0 +1,1 @@
+"""HTTP exchanges with the services of applications: bounded, and tried again."""
