@@ -36,7 +36,8 @@ def partial_points_sensor(sites: Sequence[SiteAssets], jobs: Sequence[AssetJob])
         description="Captures and binds what a failed daily run skipped, so that one failed component does not cost "
         "the others their recovery point.",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=30,
+        # Dagster shows it one failed run at each tick, of whatever job: a bad night must not take until noon.
+        minimum_interval_seconds=5,
         request_jobs=jobs,
     )
     def follow(context: dg.RunFailureSensorContext) -> list[dg.RunRequest] | dg.SkipReason:

@@ -49,7 +49,9 @@ def check_target(target: Path) -> None:
     if os.path.ismount(target):
         raise TargetNotEmpty(f"{target} is a mount point", hint="choose a new directory below it")
     if any(target.iterdir()):
-        raise TargetNotEmpty(f"{target} is not empty", hint="choose a new directory")
+        raise TargetNotEmpty(
+            f"{target} is not empty", hint="choose a new directory; a restore takes --configuration-directory for one"
+        )
 
 
 def unpack_export(documents: Iterable[Document], target: Path) -> UnpackedExport:
@@ -81,8 +83,10 @@ def unpack_export(documents: Iterable[Document], target: Path) -> UnpackedExport
             folder = _write(partial, document, made=folder)
             count += 1
             size_bytes += len(document.content)
+        _to_disk(partial)
         # Replaces an empty directory, and refuses any other.
         partial.rename(target)
+        _sync(target.parent)
     except OSError as error:
         _remove(partial)
         raise _translated(error, target) from error
@@ -103,6 +107,25 @@ def _write(root: Path, document: Document, *, made: Path) -> Path:
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(document.content)
     return file.parent
+
+
+def _to_disk(root: Path) -> None:
+    """Let everything be on disk before it gets its name: a power cut must not leave empty documents (L-27).
+
+    All of it is written by now, so the first file waits for all and the others hardly for anything.
+    """
+    for folder, _, names in os.walk(root):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _translated(error: OSError, target: Path) -> Exception:

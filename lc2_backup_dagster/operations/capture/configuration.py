@@ -12,7 +12,7 @@ from lc2_backup_dagster.engines.exports.capture import CapturedExport, capture_e
 from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.engines.hooks.hook import HookOutcome
 from lc2_backup_dagster.engines.hooks.ports import Say
-from lc2_backup_dagster.model.errors import BackupPartial, ConfigurationError
+from lc2_backup_dagster.model.errors import BackupPartial, ConfigurationError, SourceChanged
 from lc2_backup_dagster.model.site import BackupKind, Component
 from lc2_backup_dagster.model.window import Window
 from lc2_backup_dagster.operations.capture.captured import Captured
@@ -26,6 +26,7 @@ from lc2_backup_dagster.repository.record import Initiator
 Progress = Callable[[int, int], None]
 _SAMPLE = 5
 _OUTPUT = 8192
+_TRIES = 3
 
 
 def capture_configuration(
@@ -92,15 +93,22 @@ def _export(
         scratch=waiting,
         before=StoredExport(frame.repository, frame.repository.manifest(before.backup_id)) if before else None,
     )
-    with access.open_source(needs) as source:
-        return capture_export(
-            source,
-            write=lambda name: attempt.stream_writer(name, on_part=frame.first_byte.stored),
-            scratch=waiting,
-            clock=attempt.clock,
-            required=access.required,
-            progress=progress,
-        )
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with access.open_source(needs) as source:
+                return capture_export(
+                    source,
+                    write=lambda name: attempt.stream_writer(name, on_part=frame.first_byte.stored),
+                    scratch=waiting,
+                    clock=attempt.clock,
+                    required=access.required,
+                    progress=progress,
+                )
+        except SourceChanged:
+            # Somebody saved a document just then. Nothing was written: that begins when all documents were read.
+            if not tries_left:
+                raise
+    raise AssertionError("a last try either returns or raises")
 
 
 def _draft(

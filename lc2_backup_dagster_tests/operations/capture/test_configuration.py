@@ -18,6 +18,7 @@ from lc2_backup_dagster.model.errors import (
     ExportInvalid,
     HookFailed,
     ServiceUnavailable,
+    SourceChanged,
     TargetNotEmpty,
     WindowNotRestorable,
 )
@@ -212,6 +213,19 @@ class TestHooks:
             self.capture(site, with_hooks(site, core=Drush(DOCUMENTS, fails=True)), [])
         assert site.repository.backups() == []
         self.capture(site, with_hooks(site, core=Drush(DOCUMENTS)), [])
+
+
+def test_a_document_that_is_saved_during_the_export_is_read_again(configured: Configured):
+    errors = iter([SourceChanged("it grew"), SourceChanged("it grew"), None])
+
+    @contextmanager
+    def open_source(needs: ExportNeeds) -> Iterator[DocumentsOf]:
+        if (error := next(errors)) is not None:
+            raise error
+        yield DocumentsOf(DOCUMENTS)
+
+    configured.access["open_source"] = open_source
+    assert configured.capture().backup.summary["documents"] == 2
 
 
 def test_a_site_without_configuration_says_so(site: FilesSite):
