@@ -19,8 +19,9 @@ from lc2_backup_dagster.model.errors import (
     RequestRefused,
     TargetNotEmpty,
 )
+from lc2_backup_dagster.operations.restore.configuration import notes_of
 from lc2_backup_dagster.operations.restore.plan_restore import plan_restore
-from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.request import ConfigurationPlan, RestoreRequest, RestoreScope
 from lc2_backup_dagster.operations.restore.run import Restored, restore
 from lc2_backup_dagster.operations.site_context import CdnAccess, ConfigurationImport, SiteContext
 from lc2_backup_dagster.repository.record import RecordType
@@ -315,3 +316,12 @@ class TestImport:
         asked = files.request("elsewhere", import_configuration=True)
         plan = plan_restore(importing.context(), asked, now=files.site.clock.now())
         assert any("no configuration is restored" in each for each in plan.blockers)
+
+
+def test_an_import_without_the_secrets_of_the_documents_is_told_beforehand():
+    plan = ConfigurationPlan("b", "/restored", 3, 10, secrets_left_out=2, import_command="drush")
+    [note] = notes_of(plan, RestoreScope.CONFIGURATION)
+    assert "2 secrets are not part of the backup" in note
+    assert note.endswith("and the import brings the documents in without them")
+    [note] = notes_of(replace(plan, import_command=None), RestoreScope.CONFIGURATION)
+    assert "import" not in note
