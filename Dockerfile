@@ -23,7 +23,7 @@ RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_
         -x '(lib2to3|test|idlelib)/' \
     && groupadd --gid 10001 lc2 \
     && useradd --uid 10001 --gid lc2 --home-dir /var/lib/dagster --shell /usr/sbin/nologin lc2 \
-    && install --directory --owner lc2 --group lc2 --mode 0750 /var/lib/dagster /etc/lc2/sites /etc/lc2/keys
+    && install --directory --owner lc2 --group lc2 --mode 0750 /var/lib/dagster /etc/lc2/sites /etc/lc2/keys /etc/lc2/configuration
 COPY --from=build /opt/lc2 /opt/lc2
 # A copy that the mount of a deployment replaces; secrets come from the environment.
 COPY --chown=lc2:lc2 dagster.yaml /var/lib/dagster/dagster.yaml

@@ -12,7 +12,7 @@ from benchmarks.chains import measure_chains
 from benchmarks.dagster_cost import measure_dagster
 from benchmarks.database import measure_compression, measure_database
 from benchmarks.definitions import measure_definitions
-from benchmarks.files import measure_files
+from benchmarks.files import WAYS, measure_files
 from benchmarks.inventory import measure_inventory
 from benchmarks.physical import measure_against_pgbackrest, measure_physical
 from benchmarks.shards import measure_shards
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--chain", type=int, default=24, help="increments of a chain (default: 24)")
     parser.add_argument("--seconds", type=int, default=30, help="length of each load on the WAL (default: 30)")
     parser.add_argument("--objects", type=int, default=100_000, help="files that are copied (default: 100000)")
+    parser.add_argument("--ways", default=",".join(WAYS), help=f"how they are copied (default: {','.join(WAYS)})")
     parser.add_argument("--listed", type=int, default=1_000_000, help="files that are listed (default: 1000000)")
     parser.add_argument(
         "--entries", type=int, default=10_000_000, help="files of a manifest that is compared (default: 10000000)"
@@ -83,7 +84,12 @@ def main() -> None:
             if "compression" in parts:
                 print("\n".join(["", "Compression (zstd 3, encrypted)", *measure_compression(bench), ""]))
             if "files" in parts:
-                measure_files(bench, objects=options.objects, report=lambda rows: print_rows("Files", rows))
+                measure_files(
+                    bench,
+                    objects=options.objects,
+                    ways=options.ways.split(","),
+                    report=lambda rows: print_rows("Files", rows),
+                )
             if "shards" in parts:
                 # A tenth: small files, of which the fixed cost of a shard is a visible part.
                 measure_shards(bench, objects=options.objects // 10, report=lambda rows: print_rows("Shards", rows))

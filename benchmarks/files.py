@@ -6,7 +6,7 @@ knows no bucket as a source: it backs up a folder with the same files, and so do
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -28,14 +28,22 @@ Report = Callable[[list[Row]], None]
 """Takes rows as soon as they are known."""
 
 
-def measure_files(bench: Bench, *, objects: int, report: Report) -> None:
+WAYS = ("client", "store", "folder")
+"""Through the client and by the store, beside rclone; out of a folder, beside restic."""
+
+
+def measure_files(bench: Bench, *, objects: int, ways: Sequence[str], report: Report) -> None:
     """Copy objects of 4 KB to 1 MB in both protections beside rclone, then a folder of the same beside restic."""
-    _seed(bench.bucket(LIBRARY), objects)
-    for protection in ("client", "store"):
+    if "folder" in ways:
+        folder = bench.home / "library-folder"
+        _seed(DirectoryStore(folder, create=True), objects)
+        _from_folder(bench, folder, objects, report)
+        shutil.rmtree(folder)
+    between = [way for way in ways if way != "folder"]
+    if between:
+        _seed(bench.bucket(LIBRARY), objects)
+    for protection in between:
         _between_buckets(bench, protection, objects, report)
-    folder = bench.home / "library-folder"
-    _seed(DirectoryStore(folder, create=True), objects)
-    _from_folder(bench, folder, objects, report)
 
 
 def _between_buckets(bench: Bench, protection: str, objects: int, report: Report) -> None:

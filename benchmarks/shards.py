@@ -63,10 +63,11 @@ def _at_once(bench: Bench, site: Path, ticket: str) -> Measured:
     began, before = time.monotonic(), _cpu_seconds()
     steps = [worker("shards-begin", site, bench.environment, ticket)]
     with ThreadPoolExecutor(_FOLDERS + 1) as pool:
-        steps += pool.map(
-            lambda number: worker("shards-capture", site, bench.environment, ticket, str(number)),
-            range(_FOLDERS + 1),
-        )
+        captures = [
+            pool.submit(worker, "shards-capture", site, bench.environment, ticket, str(number))
+            for number in range(_FOLDERS + 1)
+        ]
+        steps += [each.result() for each in captures]
     steps.append(worker("shards-commit", site, bench.environment, ticket))
     return Measured(
         time.monotonic() - began,

@@ -16,6 +16,7 @@ from psycopg import sql
 from lc2_backup_dagster.clouds.aws.client import S3Access, S3Connection
 from lc2_backup_dagster.clouds.aws.store import S3Store
 from lc2_backup_dagster.clouds.registry import create_key_file
+from lc2_backup_dagster.demo.seed.liferay_configuration import seed_liferay_configuration
 from lc2_backup_dagster.demo.seed.liferay_database import seed_liferay_database
 from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
@@ -48,6 +49,7 @@ def main() -> None:
     key_file = Path(environment["LC2_DEMO_KEY_FILE"])
     if not key_file.exists():
         create_key_file(key_file)
+    seed_liferay_configuration(Path(environment["LC2_DEMO_LIFERAY_CONFIGURATION"]))
     scale = LiferayScale(size_bytes=200 * 1024 * 1024, documents=3200)
     owner = Server(
         host=superuser.host,

@@ -165,9 +165,8 @@ def _within(backup: CommittedBackup, earliest: datetime | None, latest: datetime
 def _state(backup: CommittedBackup) -> str:
     if backup.expired_at:
         return f"expired {backup.expired_at[:10]}"
-    if backup.holds:
-        return "held"
-    return "partial" if backup.summary.get("partial") else "complete"
+    state = "partial" if backup.summary.get("partial") else "complete"
+    return f"held, {state}" if backup.holds else state
 
 
 def _escaped(value: object) -> str:

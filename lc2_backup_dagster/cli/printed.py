@@ -119,11 +119,14 @@ def file_fields(entry: FileEntry) -> dict[str, Any]:
 
 
 def tell_if_partial(session: Session, *backups: CommittedBackup) -> None:
-    """Say on standard error that a backup lacks files which its source has; nobody takes it for whole (L-22)."""
+    """Say on standard error that a backup lacks what its source has; nobody takes it for whole (L-22)."""
     for backup in backups:
         if backup.summary.get("partial"):
-            count = backup.summary.get("unreadable", "some")
+            told = backup.summary
+            lacks = f"{told.get('unreadable', 'some')} files of the source could not be read and are not in it"
+            if "unexported" in told:
+                lacks = f"{told['unexported']} items could not be exported and are not in it"
             session.messages.print(
-                f"{backup.backup_id} is partial: {count} files of the source could not be read and are not in it",
+                f"{backup.backup_id} is partial: {lacks}",
                 markup=False,
             )

@@ -98,6 +98,8 @@ def _print(session: Session, restored: Restored, *, confirm: bool) -> None:
             _print_forecast(session, plan.files)
             if confirm:
                 out.print(f"  to carry it out: --confirm '{plan.files.confirmation}'", markup=False)
+        for note in plan.notes:
+            out.print(f"  afterwards: {note}", markup=False)
         out.print("dry run: nothing was changed")
         return
     if restored.database:

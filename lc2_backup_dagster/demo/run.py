@@ -1,4 +1,4 @@
-"""`lc2-backup demo`: from nothing to a restored and compared Liferay, then the UI with its schedules running."""
+"""`lc2-backup demo`: from nothing to three restored and compared sites, then the UI with its schedules running."""
 
 import fcntl
 import shutil
@@ -11,23 +11,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lc2_backup_dagster.demo.journey import JourneyReport, walk
+from lc2_backup_dagster.demo.journey import walk
 from lc2_backup_dagster.demo.platform import running_platform
+from lc2_backup_dagster.demo.report import JourneyReport
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
 from lc2_backup_dagster.demo.servers.dagster import DagsterProcesses
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
+from lc2_backup_dagster.demo.sites.all_sites import ALL_SITES
 from lc2_backup_dagster.demo.state import DemoState
 from lc2_backup_dagster.model.errors import ComponentBusy, RestoreMismatch
 
 _LOCK = "lock"
 
 
-def run_demo(home: Path, *, once: bool, scale: LiferayScale, console: Console) -> None:
+def run_demo(home: Path, *, once: bool, alive: bool, scale: LiferayScale, console: Console) -> None:
     """Run the demo over a home directory; a second call goes on where the first was.
 
     Args:
         home: everything of the demo lies here.
         once: end after the summary instead of serving the UI.
+        alive: let people change the sites while they are backed up.
         scale: size of the seed.
         console: where it is told.
 
@@ -42,7 +45,7 @@ def run_demo(home: Path, *, once: bool, scale: LiferayScale, console: Console) -
     home = home.absolute()
     with _alone(home):
         state = DemoState.load(home)
-        with running_platform(home, state, scale=scale, say=say) as platform:
+        with running_platform(home, state, scale=scale, say=say, alive=alive) as platform:
             processes = DagsterProcesses(
                 home / "dagster", environment=platform.environment, log_directory=home / "logs"
             )
@@ -70,7 +73,8 @@ def clean_demo(home: Path) -> None:
     if not home.exists():
         return
     with _alone(home):
-        PostgresServer(home / "postgres", password="").remove()
+        for site in ALL_SITES:
+            PostgresServer(home / site.server, password="").remove()
         shutil.rmtree(home)
 
 
@@ -88,12 +92,21 @@ def _alone(home: Path) -> Generator[None]:
 
 
 def _print(console: Console, report: JourneyReport) -> None:
-    table = Table(title="Backed up, restored, compared", show_header=False, title_justify="left")
-    for label, text in report.rows:
-        table.add_row(label, text)
-    verdict = "[green]identical[/]" if report.identical else "[red]DIFFERENT[/]"
-    table.add_row("verdict", f"{verdict}, {report.seconds:.0f} s from the first launch to the end of the comparison")
-    console.print(table)
+    for site in report.sites:
+        table = Table(title=f"{site.site}: backed up, restored, compared", show_header=False, title_justify="left")
+        for label, text in site.rows:
+            table.add_row(label, text)
+        table.add_row("verdict", _verdict(site.identical))
+        console.print(table)
+    console.print(
+        f"{len(report.sites)} sites: {_verdict(report.identical)}, {report.seconds:.0f} s from the first launch to the "
+        "end of the last comparison",
+        highlight=False,
+    )
+
+
+def _verdict(identical: bool) -> str:
+    return "[green]identical[/]" if identical else "[red]DIFFERENT[/]"
 
 
 def _serve(console: Console, processes: DagsterProcesses) -> None:

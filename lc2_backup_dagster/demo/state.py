@@ -5,6 +5,7 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 _FILE = "state.json"
 
@@ -15,13 +16,14 @@ class DemoState:
 
     Attributes:
         superuser_password: of the embedded PostgreSQL.
-        owner_password: of the role ``liferay``, which owns the application's database.
+        owner_password: of the roles that own the applications' databases.
         backup_password: of the role ``lc2_backup``.
         restore_password: of the role ``lc2_restore``.
         dagster_password: of the role ``dagster``, which holds Dagster's storage and the catalog.
         s3_secret_key: of the embedded object store's administrator.
-        restored_databases: databases that earlier calls restored.
-        restored_prefixes: prefixes that earlier calls restored files to.
+        api_token: of Bloomreach's APIs.
+        restored_databases: site → databases that earlier calls restored.
+        restored_prefixes: site → prefixes that earlier calls restored files to.
         rounds: how often a backup and a restore were made.
     """
 
@@ -31,8 +33,9 @@ class DemoState:
     restore_password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     dagster_password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     s3_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    restored_databases: list[str] = field(default_factory=list[str])
-    restored_prefixes: list[str] = field(default_factory=list[str])
+    api_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    restored_databases: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    restored_prefixes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     rounds: int = 0
 
     @classmethod
@@ -40,7 +43,7 @@ class DemoState:
         """Read the state of a demo's home, or begin a new one there."""
         home.mkdir(parents=True, exist_ok=True)
         path = home / _FILE
-        state = cls(**json.loads(path.read_text())) if path.exists() else cls()
+        state = cls(**_current(json.loads(path.read_text()))) if path.exists() else cls()
         state.save(home)
         return state
 
@@ -51,3 +54,9 @@ class DemoState:
         with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(self), file, indent=2)
         temporary.replace(home / _FILE)
+
+
+def _current(told: dict[str, Any]) -> dict[str, Any]:
+    """Return a state as it is written today; the first demo had one site and listed what it restored."""
+    lists = [name for name in ("restored_databases", "restored_prefixes") if isinstance(told.get(name), list)]
+    return {**told, **{name: {"retail/liferay": told[name]} for name in lists}}

@@ -48,6 +48,9 @@ def partial_points_sensor(sites: Sequence[SiteAssets], jobs: Sequence[AssetJob])
         site = next((points[key] for key in meant if key in points), None)
         if site is None:
             return dg.SkipReason("no daily run of a site")
+        if not site.windows(Component.RECOVERY_POINT).has_partition_key(run.tags[_PARTITION]):
+            # A request for it would fail the sensor, which would look at this run for ever and at no other one.
+            return dg.SkipReason(f"window {run.tags[_PARTITION]} is none any more")
         if run.tags.get(_WILL_RETRY) == "true":
             return dg.SkipReason(f"run {run.run_id} is tried again")
         left = skipped(context.instance, run.run_id, site, meant)

@@ -142,6 +142,22 @@ class History:
         """Say whether the log knows an attempt, whatever became of it."""
         return attempt_id in self.running or attempt_id in self.ended_by
 
+    def require_fits(self, record: Record) -> None:
+        """Make sure that a record can follow, before anybody writes it: one that contradicts the log ends it for ever.
+
+        Raises:
+            LogCorrupt: it contradicts those before it.
+        """
+        trial = replace(
+            self,
+            running=dict(self.running),
+            ended=list(self.ended),
+            backups=dict(self.backups),
+            ended_by=dict(self.ended_by),
+            purges=list(self.purges),
+        )
+        trial.apply([record])
+
     def apply(self, records: Iterable[Record]) -> None:
         """Fold further records.
 

@@ -12,7 +12,13 @@ from typing import Any
 
 from lc2_backup_dagster.clouds.store import ObjectStore
 from lc2_backup_dagster.model.clock import Clock, to_text
-from lc2_backup_dagster.model.errors import AlreadyExists, LogCorrupt, ObjectNotFound, StoreUnavailable
+from lc2_backup_dagster.model.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    LogCorrupt,
+    ObjectNotFound,
+    StoreUnavailable,
+)
 from lc2_backup_dagster.model.site import SiteId
 from lc2_backup_dagster.repository import layout
 from lc2_backup_dagster.repository.history import History
@@ -112,6 +118,7 @@ class CommitLog:
             decide: called with the folded log, perhaps several times; returns the body, or raises to append nothing.
 
         Raises:
+            ConfigurationError: the body contradicts the log, like an undelete of what was purged; nothing was appended.
             StoreUnavailable: the store cannot be reached; nothing was appended.
         """
         for _ in range(_APPEND_TRIES):
@@ -130,9 +137,6 @@ class CommitLog:
                     key_id=self._key_id,
                     log_keys=self._log_keys,
                 )
-                if not self._create(layout.log_key(self._site, sequence), data):
-                    continue  # someone else was faster; read what they wrote and decide again
-                # Folded from memory: the record is there, and a store that goes away now must not hide it.
                 record = decode_record(
                     data,
                     repository_id=self._repository_id,
@@ -142,6 +146,16 @@ class CommitLog:
                     log_keys=self._log_keys,
                     signed_from=self._signed_from,
                 )
+                try:
+                    history.require_fits(record)
+                except LogCorrupt as error:
+                    raise ConfigurationError(
+                        f"a record {type} of {self._site} is refused: {error.message}",
+                        hint="nothing was written; look at what the log says with lc2-backup list",
+                    ) from error
+                if not self._create(layout.log_key(self._site, sequence), data):
+                    continue  # someone else was faster; read what they wrote and decide again
+                # Folded from memory: the record is there, and a store that goes away now must not hide it.
                 history.apply([record])
                 return record
         raise StoreUnavailable(f"the log of {self._site} is contended: {_APPEND_TRIES} appends lost the race")

@@ -32,7 +32,19 @@ _USER_IN_ADDRESS = re.compile(r"://\S*@")
 
 # Fields that say *where* something is; only these may be left to the environment (secrets have their own ``…Env``).
 PLACES = frozenset(
-    {"endpoint", "host", "port", "path", "bucket", "region", "caFile", "toolsDirectory", "scratchDirectory"}
+    {
+        "endpoint",
+        "baseUrl",
+        "host",
+        "port",
+        "path",
+        "bucket",
+        "region",
+        "caFile",
+        "toolsDirectory",
+        "scratchDirectory",
+        "artifactPath",
+    }
 )
 
 

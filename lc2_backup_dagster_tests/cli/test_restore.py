@@ -27,6 +27,7 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(copy, backed_up, point, p
     assert answer.code == 0
     assert "database tiny_backed_up_restored_" in answer.out
     assert f"{backed_up.files.backup.summary['objects']} files" in answer.out
+    assert "afterwards: " in answer.out, "what must be known before is not told only afterwards"
     assert "dry run: nothing was changed" in answer.out
     told = lc2(copy, "--json", "restore", SITE, point, "--dry-run", "--target-database", "tiny_backed_up").json
     assert (told["dry_run"], told["database"], told["files"]) == (True, None, None)

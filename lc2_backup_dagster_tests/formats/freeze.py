@@ -97,7 +97,7 @@ class _Writer:
             full = self._files(source, None)
             _change(source)
             files = self._files(source, full, posix=True, dump=dump)
-            self._recovery_point(dump, files, base, {**_facts(source), **_kept_facts()})
+            self._recovery_point(dump, files, self._configuration(), base, {**_facts(source), **_kept_facts()})
         self._dead_attempts()
         self._records(base, full)
         log = self._repository.log.history()
@@ -165,6 +165,24 @@ class _Writer:
     def _dump_in_a_directory(self) -> None:
         tar, _ = _base_tar()
         self._commit(Component.DATABASE_DUMP, {"dump.directory": tar}, kind=BackupKind.DUMP)
+
+    def _configuration(self) -> CommittedBackup:
+        documents = {
+            "core.extension.yml": b"module:\n  node: 0\n",
+            "language/de/größe.yml": b"name: Gr\xc3\xb6\xc3\x9fe\n",
+        }
+        tar, index = _export(documents)
+        details = {"documents": len(documents), "documents_bytes": 44, "required": [], "unexported": [], "hooks": []}
+        summary = {"documents": len(documents), "partial": False}
+        backup = self._commit(
+            Component.CONFIGURATION,
+            {"export.tar": tar, "export.index": index},
+            kind=BackupKind.FULL,
+            details=details,
+            summary=summary,
+        )
+        self._backups[backup.backup_id]["documents"] = {path: _fact(content) for path, content in documents.items()}
+        return backup
 
     def _commit(self, component: Component, contents: dict[str, bytes], **draft: Any) -> CommittedBackup:
         self._clock.move(minutes=10)
@@ -239,14 +257,19 @@ class _Writer:
         return kept.stream
 
     def _recovery_point(
-        self, dump: CommittedBackup, files: CommittedBackup, base: CommittedBackup, facts: dict[str, Any]
+        self,
+        dump: CommittedBackup,
+        files: CommittedBackup,
+        configuration: CommittedBackup,
+        base: CommittedBackup,
+        facts: dict[str, Any],
     ) -> None:
         self._clock.move(minutes=10)
         members = {
             str(member.component): {"backup_id": member.backup_id, "manifest_sha256": member.manifest_sha256}
-            for member in (dump, files)
+            for member in (dump, files, configuration)
         }
-        ids = [dump.backup_id, files.backup_id]
+        ids = [dump.backup_id, files.backup_id, configuration.backup_id]
         with self._repository.begin(
             Component.RECOVERY_POINT, window="2026-11-23", initiator=SOMEBODY, bases=ids
         ) as attempt:
@@ -257,6 +280,8 @@ class _Writer:
                     moment=a_moment(),
                     details={
                         "members": members,
+                        "missing": {},
+                        "skipped": {"search_index": "not captured"},
                         "physical": {"base": base.backup_id, "reaches_moment": False, "reason": "no WAL is archived"},
                         "row_match": {"rows": 1, "dangling": [], "orphans": ["größe.txt"]},
                         "after_restore": ["reindex required"],
@@ -380,6 +405,22 @@ def _wal_text(number: int, words: str, length: int) -> bytes:
     """Return text in a segment's clothes: with the position, the system and the segment size at its beginning."""
     page = struct.pack("<HHIQI4xQII", 0xD116, 2, 1, number * _MIB, 0, int(SYSTEM), _MIB, 8192)
     return page + _text(words, length - len(page))
+
+
+def _export(documents: dict[str, bytes]) -> tuple[bytes, bytes]:
+    """Build an export as FORMAT.md says it, without the engine that writes them."""
+    tar, lines = io.BytesIO(), []
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, content in sorted(documents.items(), key=lambda each: each[0].encode()):
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), 0o644
+            archive.addfile(member, io.BytesIO(content))
+            offset = tar.tell() - (len(content) + 511) // 512 * 512
+            digest = hashlib.sha256(content).hexdigest()
+            line = {"path": path, "size": len(content), "sha256": digest, "offset": offset}
+            lines.append(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        end = tar.tell()
+    return tar.getvalue()[: end + 1024], b"".join(lines)
 
 
 def _base_tar() -> tuple[bytes, bytes]:

@@ -9,6 +9,7 @@ import pytest
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
 from lc2_backup_dagster.clouds.store import PosixKind
+from lc2_backup_dagster.engines.exports.stored import StoredExport
 from lc2_backup_dagster.engines.files.contents import StoredContents
 from lc2_backup_dagster.engines.files.manifest.entry import decode_entries
 from lc2_backup_dagster.engines.files.verify.verify import verify_files
@@ -97,6 +98,10 @@ def test_our_reader_gives_every_byte_and_writes_nothing(frozen, site):
             with repository.open_stream(manifest, stream) as reader:
                 assert _fact(reader.read()) == fact
             read += 1
+        if documents := expected.get("documents"):
+            export = StoredExport(repository, manifest)
+            assert {each.path: _fact(each.content) for each in export.documents()} == documents
+            assert {each.path: _fact(export.read(each)) for each in export.entries()} == documents
         if expected["files"]:
             with repository.open_stream(manifest, "files") as reader:
                 entries = list(decode_entries(reader, name="files"))

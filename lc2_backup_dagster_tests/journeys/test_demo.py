@@ -23,23 +23,36 @@ def demo(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_behind(tmp_path: Path):
-    small = ("--once", "--megabytes", "20", "--documents", "60")
+    # Some hundred files of each site: one or two that are deleted at the moment of a dump are a small share of them.
+    small = ("--once", "--megabytes", "20", "--documents", "500")
     with socket.create_server(("127.0.0.1", 0)) as taken:  # and the usual ports may be taken by others, too
         assert taken.getsockname()
         first = demo(tmp_path / "home", *small)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "files (full)" in first.stdout
-    assert "base backup (full)" in first.stdout
-    assert "restorable until" in first.stdout
-    assert first.stdout.count("identical") >= 3, first.stdout
+    for files in ("document library (full)", "files (full)", "media (full)"):
+        assert files in first.stdout
+    for of_each_site in (
+        "base backup (full)",
+        "restorable until",
+        "│ recovery point",
+        "│ configuration",
+        "restored configuration",
+    ):
+        assert first.stdout.count(of_each_site) == 3, (of_each_site, first.stdout)
+    assert "base backup and WAL up to the same change" in first.stdout
+    assert "objects changed since" in first.stdout
+    assert "3 sites: identical" in first.stdout
 
-    second = demo(tmp_path / "home", *small)
+    second = demo(tmp_path / "home", *small, "--still")
     assert second.returncode == 0, second.stdout + second.stderr
     assert "from an earlier call" in second.stdout
-    assert "files (incremental)" in second.stdout
-    assert "base backup (incremental)" in second.stdout
-    assert "only blocks changed since" in second.stdout
-    assert second.stdout.count("identical") >= 3, second.stdout
+    assert "people worked" in second.stdout
+    for files in ("document library (incremental)", "files (incremental)", "media (incremental)"):
+        assert files in second.stdout
+    assert second.stdout.count("base backup (incremental)") == 3
+    assert second.stdout.count("only blocks changed since") == 3
+    assert "objects changed since" not in second.stdout
+    assert "3 sites: identical" in second.stdout
     assert not processes_of(tmp_path / "home")
 
     assert demo(tmp_path / "home", "--clean").returncode == 0
@@ -48,12 +61,18 @@ def test_two_calls_of_the_demo_restore_what_they_backed_up_and_leave_nothing_beh
 
 def test_a_report_with_one_difference_is_not_identical():
     from lc2_backup_dagster.demo.comparison.differences import Findings
-    from lc2_backup_dagster.demo.journey import JourneyReport
+    from lc2_backup_dagster.demo.report import JourneyReport, SiteReport
+    from lc2_backup_dagster.model.site import SiteId
 
-    findings = Findings()
+    findings, nothing = Findings(), Findings().result()
     findings.add("public.user_", "row 20129 differs")
-    report = JourneyReport(differences={"database": findings.result()})
-    assert not report.identical
+    good = SiteReport(SiteId("retail", "liferay"), differences={"database": nothing})
+    bad = SiteReport(SiteId("retail", "drupal"), differences={"database": findings.result(), "files": nothing})
+    silent = SiteReport(SiteId("retail", "bloomreach"))
+    assert JourneyReport([good]).identical
+    assert not JourneyReport([good, bad]).identical
+    assert not JourneyReport([good, silent]).identical
+    assert not JourneyReport([]).identical
 
 
 def processes_of(home: Path) -> list[str]:

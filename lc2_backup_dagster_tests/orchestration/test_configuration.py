@@ -1,7 +1,7 @@
 """The configuration's asset, and what becomes of a day on which it fails: a partial point, kept, offered and red."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,15 @@ def test_runs_that_are_not_of_a_day_are_left_alone(deployment: Deployment, folde
     assert isinstance(deployment.follow(alone), dg.SkipReason)
     retried = deployment.run(*DAILY, day=day, tags={"dagster/will_retry": "true"})
     assert isinstance(deployment.follow(retried), dg.SkipReason)
+
+
+def test_a_window_behind_the_horizon_is_left_alone(deployment: Deployment, folder: Path):
+    (folder / "portal-ext.properties").unlink()
+    failed = deployment.run(*DAILY, day=open_window(WindowLength.DAILY))
+    later = datetime.now(UTC) + timedelta(days=4000)
+    deployment.repository = build_definitions([deployment.site.open().definition], now=later).get_repository_def()
+    # Requested all the same, it would fail the sensor's tick, and the next one would look at the same run again.
+    assert isinstance(deployment.follow(failed), dg.SkipReason)
 
 
 def test_a_site_of_nothing_but_a_database_has_whole_points_that_are_restored(

@@ -391,3 +391,18 @@ def test_a_base_that_expires_while_an_attempt_stands_on_it_fences_the_commit(sto
         with pytest.raises(Fenced, match="expired or were purged"):
             attempt.commit(a_draft())
     assert repository.backups() == []
+
+
+def test_a_record_that_contradicts_the_log_is_refused_before_it_is_written(store, site, key, clock):
+    repository = a_repository(store, site, wrapper=key, clock=clock)
+    kept, gone = a_backup(repository).backup_id, a_backup(repository).backup_id
+    repository.tell(RecordType.EXPIRE, initiator=TESTER, body={"backup_ids": [gone]})
+    repository.tell(RecordType.PURGE, initiator=TESTER, body={"backup_ids": [gone]})
+    before = repository.log.history().sequence
+    for body in ({"backup_ids": [gone]}, {"backup_ids": ["never-was"]}, {"backups": []}):
+        with pytest.raises(ConfigurationError, match="is refused: .* contradicts the log"):
+            repository.tell(RecordType.UNDELETE, initiator=TESTER, body=body)
+    assert repository.log.history().sequence == before
+    again = a_repository(store, site, wrapper=key, clock=clock, create=False)
+    assert [each.backup_id for each in again.backups()] == [kept]
+    a_backup(repository)

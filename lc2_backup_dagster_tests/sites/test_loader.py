@@ -13,6 +13,15 @@ DEMO_ENVIRONMENT = {
     "LC2_DEMO_KEY_FILE": "/state/retail.key",
     "LC2_DEMO_PG_HOST": "127.0.0.1",
     "LC2_DEMO_PG_PORT": "55432",
+    "LC2_DEMO_LIFERAY_CONFIGURATION": "/state/liferay",
+}
+OTHER_SITES_ENVIRONMENT = {
+    "LC2_DEMO_DRUPAL_PG_HOST": "127.0.0.1",
+    "LC2_DEMO_DRUPAL_PG_PORT": "55433",
+    "DRUPAL_CONFIG_SYNC_DIRECTORY": "/state/drupal",
+    "LC2_DEMO_BLOOMREACH_PG_HOST": "127.0.0.1",
+    "LC2_DEMO_BLOOMREACH_PG_PORT": "55434",
+    "LC2_DEMO_BLOOMREACH_URL": "http://127.0.0.1:8390",
 }
 
 
@@ -88,12 +97,15 @@ def test_a_site_is_found_by_its_id_or_the_known_ones_are_told(tmp_path):
 
 
 def test_the_demo_site_loads_with_the_places_that_the_demo_chose():
-    loaded = load_sites([DEMO], environment=DEMO_ENVIRONMENT)
+    loaded = load_sites([DEMO], environment={**DEMO_ENVIRONMENT, **OTHER_SITES_ENVIRONMENT})
     assert loaded.problems == ()
-    (definition,) = loaded.sites
-    assert str(definition.site_id) == "retail/liferay"
-    assert definition.database.port == 55432
-    assert {rule.protection for rule in definition.files.rules} == {"store"}
+    sites = {str(definition.site_id): definition for definition in loaded.sites}
+    ports = {name: definition.database.port for name, definition in sites.items()}
+    assert ports == {"retail/liferay": 55432, "retail/drupal": 55433, "retail/bloomreach": 55434}
+    liferay = sites["retail/liferay"]
+    assert liferay.files is not None
+    assert {rule.protection for rule in liferay.files.rules} == {"store"}
+    assert all(definition.configuration is not None for definition in sites.values())
 
 
 def test_the_demo_site_without_the_demo_says_what_is_not_set():

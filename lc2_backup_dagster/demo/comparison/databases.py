@@ -29,6 +29,7 @@ def compare_databases(
     *,
     samples: int = 10,
     sequence_slack: int = 0,
+    sequence_lag: int = 0,
     ignore: Callable[[str], bool] = lambda _: False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Differences:
@@ -43,6 +44,8 @@ def compare_databases(
         samples: rows to name of each table that differs.
         sequence_slack: how far a sequence may be ahead on the right. A server that recovers from WAL skips up to 32
             values that ``nextval`` had logged in advance (PostgreSQL: ``SEQ_LOG_VALS``); a dump gives 0.
+        sequence_lag: how far a sequence may be behind on the right. Sequences know no snapshots: a dump of a database
+            in use holds what they were when it came to them.
         ignore: which tables (``schema.name``) to leave out.
         progress: told what comes next.
 
@@ -60,7 +63,7 @@ def compare_databases(
             findings.count("tables")
             compare_rows(sides, table, findings, samples=samples)
         progress("sequences")
-        _compare_sequences(sides, findings, slack=sequence_slack)
+        _compare_sequences(sides, findings, slack=sequence_slack, lag=sequence_lag)
         progress("large objects")
         _compare_large_objects(sides, findings, samples=samples)
     return findings.result()
@@ -97,7 +100,7 @@ def _common_tables(sides: Sides, ignore: Callable[[str], bool]) -> list[Table]:
     return [table for key, table in left.items() if right.get(key) == table and not ignore(table.label)]
 
 
-def _compare_sequences(sides: Sides, findings: Findings, *, slack: int) -> None:
+def _compare_sequences(sides: Sides, findings: Findings, *, slack: int, lag: int) -> None:
     def read(side: Connection) -> dict[str, tuple[int, bool]]:
         values: dict[str, tuple[int, bool]] = {}
         for schema, name in side.execute(SEQUENCES_QUERY.encode()).fetchall():
@@ -110,7 +113,7 @@ def _compare_sequences(sides: Sides, findings: Findings, *, slack: int) -> None:
     for name in sorted(left.keys() & right.keys()):
         findings.count("sequences")
         (ours, called), (theirs, called_there) = left[name], right[name]
-        if not (0 <= theirs - ours <= slack and called == called_there):
+        if not (-lag <= theirs - ours <= slack and called == called_there):
             findings.add(
                 f"sequence {name}",
                 f"at {ours} (used: {called}) on the left, {theirs} (used: {called_there}) on the right",

@@ -92,6 +92,18 @@ def edit(content: BloomreachContent, day: int) -> list[str]:
     return ["items", "routes"]
 
 
+def write_news(content: BloomreachContent, number: int) -> None:
+    """Let an editor rewrite one news item, add a note, and take the note before that one away again."""
+    prose = Prose(Random(f"news {number}"))
+    news = sorted(path for path, item in content.items.items() if item.get("contentType") == "retail:news")
+    edited = news[number % len(news)]
+    _set_field(content.items[edited], "introduction", prose.text(20))
+    folder = f"/content/documents/{CHANNEL_IDS[0]}/news"
+    note = f"{folder}/note-{number}"
+    content.items[note] = _document(note, "retail:news", f"Note {number}", {"introduction": prose.text(15)})
+    content.items.pop(f"{folder}/note-{number - 1}", None)
+
+
 def _field(name: str, kind: str, **more: Any) -> Json:
     return {
         "name": name,

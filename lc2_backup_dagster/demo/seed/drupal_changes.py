@@ -47,8 +47,18 @@ class DrupalChanges:
     configuration: tuple[str, ...]
 
 
-def change_drupal(connection: Connection, store: ObjectStore, *, random: Random) -> DrupalChanges:
-    """Add two pages, replace two files, delete a page, edit texts and configuration.
+def change_drupal(
+    connection: Connection,
+    store: ObjectStore,
+    *,
+    random: Random,
+    add: int = 2,
+    replace: int = 2,
+    delete: int = 1,
+    edit: int = 3,
+    configure: bool = True,
+) -> DrupalChanges:
+    """Add pages, replace files, delete pages, edit texts and configuration.
 
     Several writers may do so at once; each step is a transaction of its own, as on a real site.
 
@@ -56,14 +66,19 @@ def change_drupal(connection: Connection, store: ObjectStore, *, random: Random)
         connection: to the seeded database, outside a transaction.
         store: the seeded bucket.
         random: decides what; another state makes other changes.
+        add: pages to add, each with files.
+        replace: files to write over.
+        delete: pages to delete, with the files that only they use.
+        edit: pages whose text to edit.
+        configure: whether to change configuration.
     """
     writer = _Writer(connection, store, random)
     return DrupalChanges(
-        added=tuple(key for _ in range(2) for key in writer.add_page()),
-        replaced=tuple(key for _ in range(2) for key in writer.replace_file()),
-        deleted=tuple(writer.delete_page()),
-        nodes=writer.edit_pages(3),
-        configuration=writer.change_configuration(),
+        added=tuple(key for _ in range(add) for key in writer.add_page()),
+        replaced=tuple(key for _ in range(replace) for key in writer.replace_file()),
+        deleted=tuple(key for _ in range(delete) for key in writer.delete_page()),
+        nodes=writer.edit_pages(edit),
+        configuration=writer.change_configuration() if configure else (),
     )
 
 

@@ -34,7 +34,7 @@ from lc2_backup_dagster.demo.seed.liferay_documents import (
     entry_row,
     version_row,
 )
-from lc2_backup_dagster.demo.seed.liferay_library import put_planned
+from lc2_backup_dagster.demo.seed.objects import put_planned
 from lc2_backup_dagster.demo.seed.prose import Prose
 from lc2_backup_dagster.demo.seed.rows import CLASS_NAME_IDS, CLASS_NAMES
 from lc2_backup_dagster.demo.seed.scale import COMPANY_ID, STAFF, STAFF_FIRST_ID
@@ -82,14 +82,14 @@ def make_changes(
         add: documents to add.
         replace: documents that get a new version.
         delete: documents to delete with all their versions and generated files.
-        edit: articles to rewrite.
+        edit: articles to rewrite; none also starts no import.
     """
     writer = _Writer(connection, store, random)
     return LiferayChanges(
         added=tuple(key for _ in range(add) for key in writer.add_document()),
         replaced=tuple(writer.replace_document() for _ in range(replace)),
         deleted=tuple(key for _ in range(delete) for key in writer.delete_document()),
-        articles=writer.edit_articles(edit),
+        articles=writer.edit_articles(edit) if edit else (),
     )
 
 

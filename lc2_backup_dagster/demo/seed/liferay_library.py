@@ -1,36 +1,12 @@
-"""Seed an object store with the document library that the seeded database's rows name.
-
-Uploads run in parallel with bounded memory (about 2 MiB per worker). A killed seed goes on where it was; when all is
-there a marker says so, and later calls do nothing: documents deleted since then do not come back without their rows.
-"""
+"""Seed an object store with the document library that the seeded database's rows name."""
 
 import json
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 
 from lc2_backup_dagster.clouds.store import ObjectStore
-from lc2_backup_dagster.demo.seed.file_content import file_content
 from lc2_backup_dagster.demo.seed.library_plan import PlannedObject, plan_objects
+from lc2_backup_dagster.demo.seed.objects import LibrarySeed, seed_objects
 from lc2_backup_dagster.demo.seed.scale import COMPANY_ID, LiferayScale
-from lc2_backup_dagster.model.errors import ObjectNotFound, TargetNotEmpty
-
-MARKER_KEY = "lc2-demo-seed.json"
-
-
-@dataclass(frozen=True, slots=True)
-class LibrarySeed:
-    """What a seed of the library found and did.
-
-    Attributes:
-        objects: number of planned objects; 0 when the marker was there and nothing was looked at.
-        plain_bytes: their size together.
-        written: how many were missing and are there now.
-    """
-
-    objects: int
-    plain_bytes: int
-    written: int
 
 
 def seed_liferay_library(
@@ -40,7 +16,7 @@ def seed_liferay_library(
     workers: int = 8,
     progress: Callable[[PlannedObject], None] | None = None,
 ) -> LibrarySeed:
-    """Put every planned object that is missing, then the marker.
+    """Put every planned object that is missing; see ``seed_objects``.
 
     Args:
         store: the bucket of the library, or a prefix of one.
@@ -51,75 +27,13 @@ def seed_liferay_library(
     Raises:
         TargetNotEmpty: the store holds another seed, or an object of another size under a planned key.
     """
-    marker = _marker(scale)
-    try:
-        found = store.get(MARKER_KEY)
-    except ObjectNotFound:
-        pass
-    else:
-        if found != marker:
-            raise TargetNotEmpty(
-                f"{store.url} holds another seed: {found[:200]!r}", hint="empty the bucket, or ask for the same scale"
-            )
-        return LibrarySeed(0, 0, 0)
-    present = {info.key: info.size_bytes for info in store.list(f"{COMPANY_ID}/")}
-    objects = plain_bytes = written = 0
-    with ThreadPoolExecutor(workers, thread_name_prefix="seed") as pool:
-        pending: set[Future[PlannedObject]] = set()
-        try:
-            for planned in plan_objects(scale):
-                objects += 1
-                plain_bytes += planned.size_bytes
-                if _is_present(store, planned, present):
-                    continue
-                written += 1
-                if len(pending) >= 4 * workers:
-                    pending = _collect(pending, progress)
-                pending.add(pool.submit(_write, store, planned))
-            while pending:
-                pending = _collect(pending, progress)
-        finally:
-            for future in pending:
-                future.cancel()
-    # Some stores guess a content type from the name: one of our own is the same everywhere.
-    store.put_stream(MARKER_KEY, [marker], size_bytes=len(marker), content_type="application/json")
-    return LibrarySeed(objects, plain_bytes, written)
-
-
-def _is_present(store: ObjectStore, planned: PlannedObject, present: dict[str, int]) -> bool:
-    size = present.get(planned.key)
-    if size is not None and size != planned.size_bytes:
-        raise TargetNotEmpty(
-            f"{planned.key} in {store.url} has {size} bytes, the seed's has {planned.size_bytes}",
-            hint="empty the bucket, or seed another one",
-        )
-    return size is not None
-
-
-def _collect(
-    pending: set[Future[PlannedObject]], progress: Callable[[PlannedObject], None] | None
-) -> set[Future[PlannedObject]]:
-    done, left = wait(pending, return_when=FIRST_COMPLETED)
-    for future in done:
-        planned = future.result()
-        if progress is not None:
-            progress(planned)
-    return left
-
-
-def _write(store: ObjectStore, planned: PlannedObject) -> PlannedObject:
-    put_planned(store, planned)
-    return planned
-
-
-def put_planned(store: ObjectStore, planned: PlannedObject) -> None:
-    """Write one planned object with its content type and metadata; the key must be free."""
-    store.put_stream(
-        planned.key,
-        file_content(planned),
-        size_bytes=planned.size_bytes,
-        content_type=planned.content_type,
-        metadata=planned.metadata,
+    return seed_objects(
+        store,
+        plan_objects(scale),
+        marker=_marker(scale),
+        below=f"{COMPANY_ID}/",
+        workers=workers,
+        progress=progress,
     )
 
 

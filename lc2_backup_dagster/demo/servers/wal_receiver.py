@@ -1,26 +1,15 @@
-"""Run `lc2-backup wal-receive` beside the demo, as a service manager would: started again whenever it ends."""
+"""Run `lc2-backup wal-receive` beside the demo. Asked to end it stores what it has received first."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from lc2_backup_dagster.engines.postgres.servers.parent_death import dying_with_parent
+from lc2_backup_dagster.demo.servers.supervised import SupervisedProcess
 
-_STOP_SECONDS = 15.0
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
 _PROGRAM = "from lc2_backup_dagster.cli.main import main; main()"
 
 
-class WalReceiverProcess:
-    """A supervised receiver of one site; a context manager.
+class WalReceiverProcess(SupervisedProcess):
+    """A supervised receiver of one site.
 
     Args:
         site: whose WAL.
@@ -29,62 +18,5 @@ class WalReceiverProcess:
     """
 
     def __init__(self, site: str, *, environment: Mapping[str, str], log_file: Path) -> None:
-        self._site = site
-        self._environment = {**os.environ, **environment}
-        self._log_file = log_file
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        # The child ends with the thread that started it, so this one lives as long as the demo.
-        self._thread = threading.Thread(target=self._supervise, name="wal-receiver", daemon=True)
-
-    @property
-    def pid(self) -> int | None:
-        """Id of the process that runs now, or None between two."""
-        with self._lock:
-            return self._process.pid if self._process and self._process.poll() is None else None
-
-    def __enter__(self) -> Self:
-        """Start it."""
-        self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ask it to end, which stores what it has received, and kill it when it has not by then."""
-        self._stopping.set()
-        with self._lock:
-            if self._process is not None:
-                self._process.send_signal(signal.SIGTERM)
-        self._thread.join()
-
-    def _supervise(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        while not self._stopping.is_set():
-            code = self._run()
-            if self._stopping.wait(pause):
-                return
-            with self._log_file.open("ab") as log:
-                log.write(f"ended with code {code}; started again\n".encode())
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-    def _run(self) -> int:
-        command = dying_with_parent([sys.executable, "-c", _PROGRAM, "wal-receive", self._site])
-        with self._log_file.open("ab") as log:
-            with self._lock:
-                if self._stopping.is_set():
-                    return 0
-                self._process = subprocess.Popen(
-                    command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-                )
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return self._process.wait(1.0)
-                if self._stopping.is_set():
-                    break
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_STOP_SECONDS)
-        self._process.kill()
-        return self._process.wait()
+        arguments = ["-c", _PROGRAM, "wal-receive", site]
+        super().__init__("wal-receiver", arguments, environment=environment, log_file=log_file)

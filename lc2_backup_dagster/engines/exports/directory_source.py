@@ -59,6 +59,8 @@ class DirectorySource:
                 entries = sorted(found, key=lambda entry: entry.name)
         except PermissionError as error:
             raise AccessDenied(f"{folder} may not be read", hint="give the backup's account the right") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SourceChanged(f"{folder} vanished during the export") from error
         for entry in entries:
             path = f"{prefix}{entry.name}"
             if entry.is_dir(follow_symlinks=False):

@@ -18,6 +18,8 @@ _SENSITIVE_WORDS = (
 _WORD_START = r"(?:^|(?<=[^A-Za-z])|(?<=[a-z])(?=[A-Z]))"
 _WORD_END = r"(?=$|[^a-z])"
 _SECRET_NAME = re.compile(rf"{_WORD_START}(?i:{_SENSITIVE_WORDS})s?{_WORD_END}")
+# Words that nothing harmless holds: wherever they stand in a name, glued to others and in any case (`PGPASSWORD`).
+_SECRET_ANYWHERE = re.compile(r"(?i)passw(?:or)?d|passphrase|credential|storepass|secret(?!ar)|apikey|privatekey")
 _ASSIGNMENT = re.compile(
     r"""^(?P<before>\s*(?:-\s+|export\s+)?["']?(?P<name>[\w.\-\[\]/:]{1,200}?)["']?\s*[:=]\s*)(?P<value>\S.*)$"""
 )
@@ -34,7 +36,7 @@ _INSIDE = (
 
 def is_secret_name(name: str) -> bool:
     """Say whether a key's value should be hidden."""
-    return _SECRET_NAME.search(name) is not None
+    return _SECRET_NAME.search(name) is not None or _SECRET_ANYWHERE.search(name) is not None
 
 
 def redacted(text: str) -> str:

@@ -39,8 +39,9 @@ class StoreSource:
             BackupError: what the store raises.
         """
         for info in self._store.list():
-            # Empty objects whose name ends with a slash stand for folders.
-            if info.key.endswith("/") or (self._include is not None and not self._include(info.key)):
+            # Empty objects whose name ends with a slash stand for folders; one with a content is refused, not dropped.
+            is_folder = info.key.endswith("/") and not info.size_bytes
+            if is_folder or (self._include is not None and not self._include(info.key)):
                 continue
             if info.size_bytes > self._limit_bytes:
                 raise ExportInvalid(

@@ -1,5 +1,6 @@
 """Plan a restore: exact objects, bytes and targets, and every blocker at once. Changes nothing."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -120,8 +121,17 @@ def plan_restore(context: SiteContext, request: RestoreRequest, *, now: datetime
             *(context.application.after_restore_notes if members.dump else ()),
             *notes_of_files(context, request, files),
             *notes_of_configuration(configuration, request.scope),
+            *partial_notes(members),
         ),
     )
+
+
+def partial_notes(members: Members) -> Iterator[str]:
+    """Say what is restored although it lacks something: nobody must take it for the whole (L-22)."""
+    for each in (members.dump, members.files, members.configuration):
+        if each is not None and each.summary.get("partial"):
+            count = each.summary.get("unreadable") or each.summary.get("unexported") or "some"
+            yield f"{each.component}: {each.backup_id} is partial; {count} items of its source are not in it"
 
 
 def _refuse_half_a_point(point: CommittedBackup, request: RestoreRequest, blockers: list[BackupError]) -> None:

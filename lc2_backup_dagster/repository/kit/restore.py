@@ -336,7 +336,8 @@ def act(repository: Repository, options: argparse.Namespace) -> int:
     if options.command == "list":
         for backup_id, each in repository.backups.items():
             row = [backup_id, each["component"], each["kind"], each["summary"]["restorable_until"], each["state"]]
-            sys.stdout.write("\t".join([*row, str(each["summary"]["plain_bytes"])]) + "\n")
+            row += [str(each["summary"]["plain_bytes"]), *["partial"] * bool(each["summary"].get("partial"))]
+            sys.stdout.write("\t".join(row) + "\n")
         return 0
     manifest = repository.manifest(options.backup)
     if options.command == "show":
@@ -387,9 +388,8 @@ def main() -> int:
         command.add_argument("--endpoint-url", help="address of an S3 server that is not AWS")
         command.add_argument("--only", default="", metavar="PREFIX", help="only files whose keys begin with this")
     options = parser.parse_args()
-    at: str = options.repository
     try:
-        store = S3(at, options.endpoint_url) if at.startswith("s3://") else Directory(at)
+        store = S3(at, options.endpoint_url) if (at := str(options.repository)).startswith("s3://") else Directory(at)
         return act(Repository(store, options.site, options.key_file), options)
     except Exception as error:  # noqa: BLE001 - also botocore's, whose errors have no family of ours
         return failed(error)

@@ -108,6 +108,8 @@ def files_of(repository: Any, manifest: Json) -> Iterator[Json]:
     if members is None:
         yield from repository.entries(manifest)
         return
+    if "files" not in members:
+        raise FileNotFoundError(f"this recovery point is partial, it has no files; it binds {', '.join(members)}")
     files, streams = repository.manifest(members["files"]["backup_id"]), ["files"]
     if files["details"].get("kept", {}).get("dump") == members.get("database_dump", {}).get("backup_id", ""):
         streams = sorted(files["streams"], reverse=True)  # of equal keys that of files.kept comes first

@@ -79,3 +79,73 @@ def test_a_licence_is_left_out_wherever_it_lies():
 @pytest.mark.parametrize("path", ["a.properties", "a.config", "a.cfg", "a.txt"])
 def test_whatever_holds_no_secret_is_kept_as_it_is(path, content):
     assert without_secrets(path, content).content == content
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        # UTF-8 of Å ends with a byte that Python takes for the end of a line, and Java does not.
+        ("jdbc.default.password=abcÅHUNTER2\n".encode(), "jdbc.default.password"),
+        (b"jdbc.default.\\u0070assword=HUNTER2\n", "jdbc.default.password"),
+        (b"jdbc.default.pass\\\n   word=HUNTER2\n", "jdbc.default.password"),
+        (b"dbpassword=HUNTER2\n", "dbpassword"),
+        (b"PGPASSWORD=HUNTER2\n", "PGPASSWORD"),
+        (b"# jdbc.default.password=HUNTER2\n", "a comment"),
+        (b"jvm.options=-Xmx1g -Ddb.password=HUNTER2\n", "jvm.options"),
+        (b"jdbc.default.url=jdbc:postgresql://db/x?user=u&password=HUNTER2\n", "jdbc.default.url"),
+    ],
+)
+def test_a_secret_is_found_however_its_property_is_written(content: bytes, named: str):
+    cleaned = without_secrets("portal-ext.properties", content + "über=Ärger…\n".encode())
+    assert cleaned.content == "über=Ärger…\n".encode()
+    assert cleaned.left_out == (named,)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b'my+password="HUNTER2"\n', "my+password"),
+        (b'my\\ password="HUNTER2"\n', "my password"),
+        (b"password HUNTER2\n", "a line that cannot be read"),
+        (b'#password="HUNTER2"\n', "a comment"),
+        (b'properties=[ \\\n  "user=me", \\\n  "password=HUNTER2", \\\n  ]\n', "properties"),
+    ],
+)
+def test_a_secret_of_a_typed_configuration_stands_neither_in_it_nor_in_the_name(content: bytes, named: str):
+    cleaned = without_secrets("osgi/configs/a.config", content + b'plain="1"\n')
+    assert cleaned.content == b'plain="1"\n'
+    assert cleaned.left_out == (named,)
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("tomcat/bin/setenv.sh", b"export DB_PASSWORD=HUNTER2\n"),
+        ("tomcat/bin/setenv.sh", b'CATALINA_OPTS="$CATALINA_OPTS -Djdbc.password=HUNTER2"\n'),
+        ("tomcat/conf/context.xml", b'<Resource name="jdbc/x" username="me"\n  password="HUNTER2"/>\n'),
+        ("a.xml", b'<bean><property name="password" value="HUNTER2"/></bean>\n'),
+        ("a.xml", b'<entry key="smtp.password">HUNTER2</entry>\n'),
+        ("a.xml", b"<server><password>HUNTER2</password></server>\n"),
+        ("portal-ext.properties.bak", b"jdbc.default.password=HUNTER2\n"),
+        ("a.yml", b"database:\n  password: HUNTER2\n"),
+        ("a.json", b'{"name": "x", "password": "HUNTER2"}'),
+    ],
+)
+def test_a_document_of_another_format_that_shows_a_secret_is_left_out_and_told(path: str, content: bytes):
+    cleaned = without_secrets(path, content)
+    assert cleaned.content is None
+    assert cleaned.left_out == ("the whole document: a secret shows in it",)
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("tomcat/bin/setenv.sh", b'CATALINA_OPTS="$CATALINA_OPTS -Xmx2g -Dpassword=$DB_PASSWORD"\n'),
+        ("tomcat/conf/context.xml", b'<Resource name="jdbc/x" password="${db.password}"/><Key name="a">b</Key>\n'),
+        ("a.xml", b'<user name="compass" password=""/><password/>\n'),
+        ("a.json", b'{"name": "saltwater", "password": ""}'),
+        ("a.bin", b"a" * 3_000_000),
+    ],
+)
+def test_a_document_that_names_no_value_of_a_secret_is_kept(path: str, content: bytes):
+    assert without_secrets(path, content).content == content

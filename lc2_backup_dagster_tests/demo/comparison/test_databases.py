@@ -175,6 +175,8 @@ def test_a_sequence_may_be_ahead_after_recovery_when_told_so(postgres: PostgresS
     assert not compare_databases(left, right).equal
     assert compare_databases(left, right, sequence_slack=32).equal
     assert not compare_databases(right, left, sequence_slack=32).equal, "a restored sequence must never be behind"
+    assert compare_databases(right, left, sequence_lag=32).equal, "unless the other side is a dump of a database in use"
+    assert not compare_databases(right, left, sequence_lag=31).equal
 
 
 def test_large_objects_are_compared_beyond_a_piece_and_a_page(postgres: PostgresServer, make_database: MakeDatabase):

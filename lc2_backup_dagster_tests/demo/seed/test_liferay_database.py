@@ -10,7 +10,8 @@ from lc2_backup_dagster.demo.seed.library_plan import ObjectRole, document_key, 
 from lc2_backup_dagster.demo.seed.liferay_changes import make_changes
 from lc2_backup_dagster.demo.seed.liferay_content import import_payload
 from lc2_backup_dagster.demo.seed.liferay_database import FIRST_LARGE_OBJECT, seed_liferay_database
-from lc2_backup_dagster.demo.seed.liferay_library import MARKER_KEY, seed_liferay_library
+from lc2_backup_dagster.demo.seed.liferay_library import seed_liferay_library
+from lc2_backup_dagster.demo.seed.objects import MARKER_KEY
 from lc2_backup_dagster.demo.seed.scale import LiferayScale
 from lc2_backup_dagster.demo.servers.postgres import PostgresServer
 from lc2_backup_dagster.engines.postgres.servers.server import Server

@@ -76,3 +76,13 @@ def test_a_file_that_vanishes_is_told(tmp_path):
     (tmp_path / "b").unlink()
     with pytest.raises(SourceChanged, match="vanished"):
         next(found)
+
+
+def test_a_folder_that_vanishes_during_the_export_is_told(tmp_path):
+    (tmp_path / "a.yml").write_bytes(b"")
+    (tmp_path / "b").mkdir()
+    documents = DirectorySource(tmp_path).documents()
+    next(documents)
+    (tmp_path / "b").rmdir()
+    with pytest.raises(SourceChanged, match="b vanished"):
+        next(documents)

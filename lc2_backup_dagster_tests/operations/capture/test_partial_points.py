@@ -10,7 +10,7 @@ from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Moment, Window, WindowLength
 from lc2_backup_dagster.operations.capture.bind_recovery_point import bind_recovery_point, restorable_points
 from lc2_backup_dagster.operations.capture.point_members import choose_members
-from lc2_backup_dagster.operations.restore.plan_restore import plan_restore
+from lc2_backup_dagster.operations.restore.plan_restore import members_of, partial_notes, plan_restore
 from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
 from lc2_backup_dagster.operations.site_context import ConfigurationAccess
 from lc2_backup_dagster_tests.builders import TESTER, a_draft
@@ -123,6 +123,21 @@ def test_a_full_restore_of_a_partial_point_is_refused_and_its_parts_are_offered(
     assert any("is partial: it has no database_dump" in each and "its parts" in each for each in plan.blockers)
     with pytest.raises(Exception, match="has no database"):
         plan_restore(site.context, RestoreRequest(point.backup_id, RestoreScope.DATABASE), now=now)
+
+
+def test_a_restore_says_that_a_member_lacks_something(site: FilesSite):
+    """Nothing is missing of such a point, so it can be restored in full; but nobody takes it for the whole."""
+    member(site, DUMP, 1)
+    files = member(site, FILES, 2, partial=True, unreadable=3)
+    export = member(site, CONFIGURATION, 3, documents=1, partial=True, unexported=2)
+    point, _ = partial_point(site)
+    assert (point.summary["partial"], point.summary["missing"]) == (True, [])
+    plan = plan_restore(site.context, RestoreRequest(point.backup_id, RestoreScope.FILES), now=datetime.now(UTC))
+    assert [note for note in plan.notes if "is partial" in note] == [
+        f"files: {files} is partial; 3 items of its source are not in it"
+    ]
+    told = list(partial_notes(members_of(site.repository, RestoreRequest(point.backup_id))))
+    assert [f"{export} is partial; 2 items" in note for note in told] == [False, True]
 
 
 def test_a_site_without_files_or_without_configuration_has_complete_points_without_them(site: FilesSite):

@@ -4,7 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+from argparse import Namespace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -239,6 +241,31 @@ def test_files_never_leave_their_directory(tmp_path):
 
     assert kit["each_file"](Hostile(), {}, tmp_path / "in", "") == kit["INCOMPLETE"]
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()] == ["in/inside/good"]
+
+
+def test_a_partial_point_is_listed_as_such_and_its_lack_of_files_is_no_damage(tmp_path, capsys):
+    kit = load_kit()
+    row = {"component": "recovery_point", "kind": "binding", "state": "committed"}
+    summary = {"restorable_until": "2026-02-03T00:00:00Z", "plain_bytes": 0}
+
+    class Repository:
+        backups: ClassVar = {
+            "a": {**row, "summary": {**summary, "partial": True}},
+            "b": {**row, "summary": {**summary, "partial": False}},
+        }
+
+        def manifest(self, backup_id):
+            return {"component": "recovery_point", "details": {"members": {"database_dump": {"backup_id": "d"}}}}
+
+    assert kit["act"](Repository(), Namespace(command="list")) == 0
+    assert [line.split("\t")[4:] for line in capsys.readouterr().out.splitlines()] == [
+        ["committed", "0", "partial"],
+        ["committed", "0"],
+    ]
+    wish = Namespace(command="files", backup="a", directory=str(tmp_path / "new"), only="")
+    with pytest.raises(Exception, match="no files") as refused:
+        kit["act"](Repository(), wish)
+    assert kit["failed"](refused.value) == kit["STORAGE"]
 
 
 def load_kit() -> dict:

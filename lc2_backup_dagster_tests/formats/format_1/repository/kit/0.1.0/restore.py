@@ -260,9 +260,9 @@ class Repository:
                 keys = [f"{folder}/{number:06d}" for number in range(start, start + 4)]
                 yield from pool.map(self.sealed, keys, parts[start : start + 4], [key_id] * 4)
 
-    def entries(self, manifest: Json) -> Iterator[Json]:
+    def entries(self, manifest: Json, stream: str = "files") -> Iterator[Json]:
         rest, last = b"", ""
-        for plain in self.stream(manifest, "files"):
+        for plain in self.stream(manifest, stream):
             *lines, rest = (rest + plain).split(b"\n")
             for entry in map(json.loads, lines):
                 require(entry["k"] > last, DAMAGED, f"the files manifest is out of order at {entry['k']!r}")
@@ -315,8 +315,10 @@ def each_file(repository: Repository, manifest: Json, target: Path | None, only:
     """Restore files, or only read them when there is no target; what fails is named and the rest goes on."""
     bundles: OrderedDict[str, bytes] = OrderedDict()
     done = failed = unproven = 0
-    tree = runpy.run_path(str(Path(__file__).with_name("tree.py")))["Tree"](target, note) if target else None
-    for entry in (each for each in repository.entries(manifest) if each["k"].startswith(only)):
+    beside = runpy.run_path(str(Path(__file__).with_name("tree.py"))) if target else {}
+    every = (each for name in manifest.get("streams", ()) for each in repository.entries(manifest, name))
+    tree, files = (beside["Tree"](target, note), beside["files_of"](repository, manifest)) if target else (None, every)
+    for entry in (each for each in files if each["k"].startswith(only)):
         try:
             content = repository.content(entry, bundles)
             tree.take(entry, content) if tree else deque(content, maxlen=0)
@@ -370,7 +372,7 @@ def main() -> int:
         "list": ("list backups: id, component, kind, restorable until, state, plain bytes", ()),
         "show": ("print a backup's manifest", ("backup",)),
         "stream": ("write a stream of a backup into a new file, or to - (stdout)", ("backup", "stream", "file")),
-        "files": ("restore the files of a files backup into a new directory", ("backup", "directory")),
+        "files": ("restore files of a backup, or a recovery point, into a new directory", ("backup", "directory")),
         "verify": ("read everything of a backup and check every hash", ("backup",)),
     }
     parser = argparse.ArgumentParser(description="Read an LC2 backup repository (format 1) without the service.")

@@ -1,13 +1,15 @@
 """Restore kit of LC2 backup repositories, format 1: writes restored files, links and folders below one new directory.
 
-Lies beside restore.py, which loads it. FORMAT.md, section 12, has the rules. What an account may not set (only root
-gives files to others) is left and counted.
+Lies beside restore.py, which loads it, and says which files are those of a recovery point. FORMAT.md, section 12, has
+the rules. What an account may not set (only root gives files to others) is left and counted.
 """
 # ruff: noqa: D102 - short enough to be read whole by someone in a hurry; FORMAT.md explains each step
 
 from __future__ import annotations
 
 import grp
+import heapq
+import itertools
 import os
 import pwd
 from collections.abc import Callable, Iterator
@@ -98,6 +100,20 @@ class Tree:
                 path.chmod(mode)
         moment = entry["t"] * 1000 + nanoseconds
         os.utime(path, ns=(moment, moment), follow_symlinks=False)
+
+
+def files_of(repository: Any, manifest: Json) -> Iterator[Json]:
+    """Yield the files of a backup; of a recovery point as of its moment: what was kept for its rows, else as listed."""
+    members = manifest.get("details", {}).get("members")
+    if members is None:
+        yield from repository.entries(manifest)
+        return
+    files, streams = repository.manifest(members["files"]["backup_id"]), ["files"]
+    if files["details"].get("kept", {}).get("dump") == members.get("database_dump", {}).get("backup_id", ""):
+        streams = sorted(files["streams"], reverse=True)  # of equal keys that of files.kept comes first
+    merged = heapq.merge(*(repository.entries(files, name) for name in streams), key=lambda each: each["k"])
+    for _, same in itertools.groupby(merged, key=lambda each: each["k"]):
+        yield next(same)
 
 
 def native(text: str) -> str:

@@ -1,0 +1,21 @@
+-- After the rows: to build an index once is faster than to keep it up.
+create unique index repository_fsentry_idx on repository_fsentry (fsentry_path, fsentry_name);
+alter table default_bundle add primary key (node_id);
+alter table default_refs add primary key (node_id);
+alter table default_binval add primary key (binval_id);
+alter table default_names add primary key (id);
+create unique index default_names_idx on default_names (name);
+alter table version_bundle add primary key (node_id);
+alter table version_refs add primary key (node_id);
+alter table version_binval add primary key (binval_id);
+alter table version_names add primary key (id);
+create unique index version_names_idx on version_names (name);
+create unique index repository_journal_idx on repository_journal (revision_id);
+create unique index repository_global_revision_idx on repository_global_revision (revision_id);
+alter table repository_local_revisions add primary key (journal_id);
+alter table brx_media add primary key (id);
+alter table brx_media alter column id set default nextval('brx_media_id_seq');
+create unique index brx_media_object_key on brx_media (object_key);
+create index brx_media_folder on brx_media (folder);
+alter table brx_media_usage add primary key (media_id, document_path);
+alter table brx_media_usage add foreign key (media_id) references brx_media (id) on delete cascade;
