@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lc2_backup_dagster.model.errors import TransientError, WindowNotRestorable
+from lc2_backup_dagster.model.errors import IntegrityError, RecoveryPointNotFound, TransientError, WindowNotRestorable
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations import checks
 from lc2_backup_dagster.operations.browse.stored_exports import changes_between
@@ -74,7 +74,7 @@ def materialized(
     outcomes = _OUTCOMES[component](definition, opened, captured)
     metadata = capture_metadata(captured)
     if component is Component.CONFIGURATION and captured.earlier:
-        with after_commit(context):
+        with after_commit(context), _earlier_one_may_be_gone(context):
             repository = opened.open_repository(False)
             metadata |= changes_metadata(
                 opened.site, changes_between(repository, captured.earlier[-1], captured.backup), captured.backup
@@ -126,6 +126,15 @@ def after_commit(context: StepContext) -> Generator[None]:
         yield
     except TransientError as error:
         context.log.warning(f"the backup is committed, but what follows it was not possible now: {error}")
+
+
+@contextmanager
+def _earlier_one_may_be_gone(context: StepContext) -> Generator[None]:
+    """Compare with the export before; damage of that one, or its purge meanwhile, is no failure of this one."""
+    try:
+        yield
+    except (IntegrityError, RecoveryPointNotFound) as error:
+        context.log.error(f"the backup is committed, but what changed since the one before cannot be told: {error}")
 
 
 def offer_points(instance: dg.DagsterInstance, opened: SiteContext) -> None:

@@ -39,33 +39,43 @@ def partial_points_sensor(sites: Sequence[SiteAssets], jobs: Sequence[AssetJob])
         minimum_interval_seconds=30,
         request_jobs=jobs,
     )
-    def follow(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+    def follow(context: dg.RunFailureSensorContext) -> list[dg.RunRequest] | dg.SkipReason:
         run = context.dagster_run
         if _PARTITION not in run.tags:
             return dg.SkipReason("no run for a window")
         # A scheduled run names no selection: what it is for was written down when it was made.
         meant = set(_keys(context.instance, run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED))
-        site = next((points[key] for key in meant if key in points), None)
-        if site is None:
+        # A backfill of many sites is one run for each window, not one for each site.
+        concerned = [site for key, site in points.items() if key in meant]
+        if not concerned:
             return dg.SkipReason("no daily run of a site")
-        if not site.windows(Component.RECOVERY_POINT).has_partition_key(run.tags[_PARTITION]):
-            # A request for it would fail the sensor, which would look at this run for ever and at no other one.
-            return dg.SkipReason(f"window {run.tags[_PARTITION]} is none any more")
         if run.tags.get(_WILL_RETRY) == "true":
             return dg.SkipReason(f"run {run.run_id} is tried again")
-        left = skipped(context.instance, run.run_id, site, meant)
-        if not left:
-            return dg.SkipReason(f"run {run.run_id} skipped nothing that can go on without what failed")
-        return dg.RunRequest(
-            run_key=f"{FOLLOWS}:{run.run_id}",
-            job_name=job_name(site.definition.site_id, DAILY),
-            partition_key=run.tags[_PARTITION],
-            asset_selection=[site.key(each) for each in left],
-            tags={FOLLOWS: run.run_id},
-            run_config=partial_point_config(site),
-        )
+        asked = [_request(context.instance, run, site, meant) for site in concerned]
+        requests = [each for each in asked if each is not None]
+        return requests or dg.SkipReason(f"run {run.run_id} skipped nothing that can go on without what failed")
 
     return follow
+
+
+def _request(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, site: SiteAssets, meant: Collection[dg.AssetKey]
+) -> dg.RunRequest | None:
+    window = run.tags[_PARTITION]
+    if not site.windows(Component.RECOVERY_POINT).has_partition_key(window):
+        # A request for it would fail the sensor, which would look at this run for ever and at no other one.
+        return None
+    left = skipped(instance, run.run_id, site, meant)
+    if not left:
+        return None
+    return dg.RunRequest(
+        run_key=f"{FOLLOWS}:{run.run_id}:{site.definition.site_id}",
+        job_name=job_name(site.definition.site_id, DAILY),
+        partition_key=window,
+        asset_selection=[site.key(each) for each in left],
+        tags={FOLLOWS: run.run_id},
+        run_config=partial_point_config(site),
+    )
 
 
 def partial_point_config(site: SiteAssets) -> dict[str, object]:
@@ -89,8 +99,9 @@ def skipped(
     """
     done = set(_keys(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION))
     tried = {site.key(each) for each in site.components if _was_tried(instance, run_id, site.key(each))}
-    left = [each for each in site.components if site.key(each) in meant and site.key(each) not in done | tried]
-    return tuple(left) if Component.RECOVERY_POINT in left and len(left) < len(meant) else ()
+    own = [each for each in site.components if site.key(each) in meant]
+    left = [each for each in own if site.key(each) not in done | tried]
+    return tuple(left) if Component.RECOVERY_POINT in left and len(left) < len(own) else ()
 
 
 def _keys(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.AssetKey]:

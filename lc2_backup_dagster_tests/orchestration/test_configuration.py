@@ -12,8 +12,9 @@ from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window, WindowLength
 from lc2_backup_dagster.orchestration.build import build_definitions
 from lc2_backup_dagster.orchestration.partial_points import FOLLOWS
+from lc2_backup_dagster.repository.layout import backup_prefix
 from lc2_backup_dagster_tests.operations.fixtures import MakeSite
-from lc2_backup_dagster_tests.operations.tiny_site import TinySite, open_window
+from lc2_backup_dagster_tests.operations.tiny_site import SITE, TinySite, open_window
 
 DAILY = ("database_dump", "document_library", "configuration", "recovery_point")
 POINTS = "retail__liferay__recovery_points"
@@ -61,7 +62,13 @@ class Deployment:
         )
 
     def follow(self, result: dg.ExecuteInProcessResult) -> dg.RunRequest | dg.SkipReason:
-        """Ask the sensor what follows a run that failed."""
+        """Ask the sensor what follows a run of one site that failed."""
+        told = self.requests(result)
+        if isinstance(told, list):
+            [told] = told
+        return told
+
+    def requests(self, result: dg.ExecuteInProcessResult) -> list[dg.RunRequest] | dg.SkipReason:
         context = dg.build_run_status_sensor_context(
             "partial_points",
             dagster_event=result.get_run_failure_event(),
@@ -156,6 +163,38 @@ def test_runs_that_are_not_of_a_day_are_left_alone(deployment: Deployment, folde
     assert isinstance(deployment.follow(alone), dg.SkipReason)
     retried = deployment.run(*DAILY, day=day, tags={"dagster/will_retry": "true"})
     assert isinstance(deployment.follow(retried), dg.SkipReason)
+
+
+def test_each_site_of_one_run_is_followed_by_a_run_of_its_own(deployment: Deployment, monkeypatch):
+    """A backfill of several sites is one run for each window."""
+    monkeypatch.setenv("TINY_DB_PASSWORD", "wrong")
+    definition = deployment.site.open().definition
+    other = definition.model_copy(update={"project": "outlet"})
+    definitions = build_definitions([definition, other], now=datetime.now(UTC))
+    failed = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=deployment.instance,
+        asset_selection=[dg.AssetKey([project, "liferay", name]) for project in ("retail", "outlet") for name in DAILY],
+        partition_key=open_window(WindowLength.DAILY).key,
+        raise_on_error=False,
+    )
+    deployment.repository = definitions.get_repository_def()
+    asked = deployment.requests(failed)
+    assert isinstance(asked, list)
+    assert [each.job_name for each in asked] == ["retail__liferay__daily", "outlet__liferay__daily"]
+    assert len({each.run_key for each in asked}) == 2, "of two requests with one key the second is dropped"
+
+
+def test_damage_of_the_export_before_is_no_failure_of_this_one(deployment: Deployment, folder: Path):
+    day = open_window(WindowLength.DAILY)
+    assert deployment.run("configuration", day=day).success
+    [before] = deployment.site.repository.backups(Component.CONFIGURATION)
+    prefix = backup_prefix(SITE, Component.CONFIGURATION, before.backup_id)
+    store = deployment.site.repository.store
+    store.delete([each.key for each in store.list(prefix) if "export.index" in each.key])
+    (folder / "portal-ext.properties").write_text("company.default.name=Outlet\n")
+    again = deployment.run("configuration", day=day)
+    assert again.success, failures(again)
+    assert materialized(again) == ["configuration"]
 
 
 def test_a_window_behind_the_horizon_is_left_alone(deployment: Deployment, folder: Path):

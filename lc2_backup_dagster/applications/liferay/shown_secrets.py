@@ -5,15 +5,8 @@ When in doubt one does: what is left out is told, and what was stored cannot be 
 
 import re
 
-from lc2_backup_dagster.engines.exports.redaction import is_secret_name, redacted
+from lc2_backup_dagster.engines.exports.redaction import NAMED_VALUE, is_secret_name, redacted
 
-# The beginning of a name is looked for once: a text of nothing but letters shall not take minutes. The value is only
-# looked at: it may itself begin with a name (`options=-Dpassword=…`).
-_NAMED_VALUE = re.compile(
-    r"(?<![\w.\-])(?P<name>[\w.\-]{1,200})"
-    r"""(?=["']?[ \t]{0,20}[:=][ \t]{0,20}[A-Za-z]?["'\[(]?(?P<value>[^\s"'<>&,;\])]{1,200}))""",
-    re.ASCII,
-)
 _TAG = re.compile(r"<(?P<tag>[A-Za-z_][^<>]{0,4000})>(?P<text>[^<]{0,200})")
 _ATTRIBUTE = re.compile(r"""([\w:.\-]{1,200})\s{0,20}=\s{0,20}["']([^"']*)["']""", re.ASCII)
 _NAMING = ("name", "key", "id")
@@ -24,7 +17,7 @@ _PLACEHOLDER = re.compile(r"\$(?:\{[\w.:\-]*\}|\[[\w.:\-]*\]|\w+)")
 def shows_secret(text: str) -> bool:
     """Say whether a secret shows in a text of any kind."""
     return redacted(text) != text or any(
-        is_secret_name(found["name"]) and not _is_placeholder(found["value"]) for found in _NAMED_VALUE.finditer(text)
+        is_secret_name(found["name"]) and not _is_placeholder(found["value"]) for found in NAMED_VALUE.finditer(text)
     )
 
 

@@ -23,6 +23,14 @@ _SECRET_ANYWHERE = re.compile(r"(?i)passw(?:or)?d|passphrase|credential|storepas
 _ASSIGNMENT = re.compile(
     r"""^(?P<before>\s*(?:-\s+|export\s+)?["']?(?P<name>[\w.\-\[\]/:]{1,200}?)["']?\s*[:=]\s*)(?P<value>\S.*)$"""
 )
+# The beginning of a name is looked for once: a text of nothing but letters shall not take minutes. The value is only
+# looked at: it may itself begin with a name (`options=-Dpassword=…`).
+NAMED_VALUE = re.compile(
+    r"(?<![\w.\-])(?P<name>[\w.\-]{1,200})"
+    r"""(?=["']?[ \t]{0,20}[:=][ \t]{0,20}(?:[A-Za-z](?=["'\[(]))?["'\[(]?(?P<value>[^\s"'<>&,;\])]{1,200}))""",
+    re.ASCII,
+)
+"""A name and what is assigned to it, wherever in a text."""
 _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|SECRET)[A-Z0-9 ]*-----")
 _PEM_END = re.compile(r"-----END ")
 _INSIDE = (
@@ -49,7 +57,8 @@ def redacted(text: str) -> str:
 def redacted_lines(lines: Sequence[str]) -> Iterator[str]:
     """Yield lines of a text of any kind without secrets: values behind a secret name, and keys in armour.
 
-    A value that goes on behind a line that ends with a backslash (Java properties) is hidden to its end.
+    A value that goes on behind a line that ends with a backslash (Java properties) is hidden to its end; one in the
+    middle of a line (``user=me password=…``, JSON) to its closing quote or the next blank.
     """
     in_key = continued = False
     for line in lines:
@@ -70,4 +79,18 @@ def redacted_lines(lines: Sequence[str]) -> Iterator[str]:
             continued = line.endswith("\\")
             yield f"{match['before']}{HIDDEN}"
         else:
-            yield redacted(line)
+            yield redacted(_without_named(line))
+
+
+def _without_named(line: str) -> str:
+    pieces: list[str] = []
+    at = 0
+    for found in NAMED_VALUE.finditer(line):
+        begin = found.start("value")
+        if begin < at or not is_secret_name(found["name"]):
+            continue
+        quote = line[begin - 1]
+        ends = (line.find(each, begin) for each in (quote if quote in "\"'" else " \t"))
+        pieces += [line[at:begin], HIDDEN]
+        at = min((end for end in ends if end >= 0), default=len(line))
+    return "".join([*pieces, line[at:]])

@@ -28,17 +28,21 @@ class UnpackedExport:
 
 
 def check_target(target: Path) -> None:
-    """Refuse a directory that is not new or empty (L-27).
+    """Refuse a directory that is not new or empty (L-27), or that could not be made: others are restored before it.
 
     Raises:
         TargetNotEmpty: it holds something, is a mount point, a symbolic link, or no directory.
         ConfigurationError: its parent does not exist.
+        AccessDenied: this account may not write in its parent.
     """
     if target.is_symlink():
         raise TargetNotEmpty(f"{target} is a symbolic link", hint="name the real directory")
+    parent = target.absolute().parent
+    if not parent.is_dir():
+        raise ConfigurationError(f"there is no directory {parent}", hint="create it first")
+    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise AccessDenied(f"{parent} may not be written", hint="choose another directory, or another account")
     if not target.exists():
-        if not target.parent.is_dir():
-            raise ConfigurationError(f"there is no directory {target.parent}", hint="create it first")
         return
     if not target.is_dir():
         raise TargetNotEmpty(f"{target} is not a directory", hint="choose a new directory")

@@ -11,7 +11,7 @@ import pytest
 
 from lc2_backup_dagster.engines.exports.document import Document
 from lc2_backup_dagster.engines.exports.stored import StoredExport
-from lc2_backup_dagster.engines.exports.unpack import unpack_export
+from lc2_backup_dagster.engines.exports.unpack import check_target, unpack_export
 from lc2_backup_dagster.model.errors import (
     AccessDenied,
     ConfigurationError,
@@ -22,6 +22,7 @@ from lc2_backup_dagster.model.errors import (
     StorageFull,
     TargetNotEmpty,
 )
+from lc2_backup_dagster_tests.privileges import visible_to_all, without_privileges
 
 DOCUMENTS = {"a.json": b'{"a": 1}', "b/c/d.yml": b"a: b\n", "ü": b"\xff"}
 
@@ -116,6 +117,15 @@ def test_what_the_disk_says_is_translated_and_leaves_nothing(problem, error, tmp
     with pytest.raises(error):
         unpack_export([Document("a", b"x")], tmp_path / "new")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_where_nothing_may_be_made_is_refused_by_the_plan_already(tmp_path):
+    place = visible_to_all(tmp_path)
+    if os.geteuid() != 0:
+        place.chmod(0o555)
+    with without_privileges(), pytest.raises(AccessDenied, match="may not be written"):
+        check_target(place / "new")
+    place.chmod(0o755)
 
 
 def test_a_document_that_is_not_there_is_told(export):

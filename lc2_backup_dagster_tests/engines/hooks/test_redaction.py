@@ -58,3 +58,18 @@ def test_what_looks_like_a_secret_is_hidden_too():
         f"{HIDDEN} {HIDDEN}\nAPI_TOKEN={HIDDEN}\nhttps://{HIDDEN}@host/"
     )
     assert "4711" not in repr(redaction)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown_line"),
+    [
+        ("connecting user=me password=HUN;TER2 host=db", f"connecting user=me password={HIDDEN} host=db"),
+        ('{"user": "me", "password": "HUN TER2", "port": 1}', f'{{"user": "me", "password": "{HIDDEN}", "port": 1}}'),
+        ("curl --token=HUNTER2 https://x", f"curl --token={HIDDEN} https://x"),
+        ("PGPASSWORD=HUNTER2", f"PGPASSWORD={HIDDEN}"),
+        ("its password= and token: in vain", f"its password= {HIDDEN} token: {HIDDEN} vain"),
+        ("compass: north, saltwater=yes", "compass: north, saltwater=yes"),
+    ],
+)
+def test_what_is_assigned_to_a_secret_name_is_hidden_in_the_middle_of_a_line_too(line, shown_line):
+    assert list(redacted_lines([line])) == [shown_line]

@@ -106,11 +106,13 @@ def test_the_first_export_after_the_dump_is_taken_else_the_last_before_it(site: 
     member(site, FILES, 4)
     chosen = choose_members(site.context, site.repository, DAY).configuration
     assert chosen is not None and chosen.backup_id == before
+    assert "exported before the dump" in bind(site).manifest.strategy.reason
     member(site, CONFIGURATION, 5, partial=True)
     after = member(site, CONFIGURATION, 6)
     member(site, CONFIGURATION, 7)
     chosen = choose_members(site.context, site.repository, DAY).configuration
     assert chosen is not None and chosen.backup_id == after
+    assert "before the dump" not in bind(site).manifest.strategy.reason
     assert early != before
 
 
