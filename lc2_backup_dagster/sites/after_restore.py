@@ -59,7 +59,7 @@ class _Paths(Strict):
     everything: Text | None = Field(
         default=None, description="What the CDN takes for all paths, like `/*`; none where it has no such word."
     )
-    everything_above: Positive = Field(
+    everything_above: Annotated[Positive, Field(le=100_000)] = Field(
         default=3000, description="With `everything`: where more files than these are to be named, it is said instead."
     )
 

@@ -30,7 +30,8 @@ class BloomreachApplication:
     after_restore_notes: tuple[str, ...] = (
         "search index: stop all nodes, and delete their index folder (repository/workspaces/default/index) before they "
         "start; the index of another database is worse than none, and brXM builds it again",
-        "CDN: media are served from its cache until they are invalidated; the restore says whether that succeeded",
+        "CDN: media are served from its cache until they are invalidated; a restore in place does that where the site "
+        "file names the CDN (restore.files.cdn), and says whether it succeeded",
     )
     file_reference_sql: str | None = media_reference_sql(MediaTable())
     file_reference_layouts: tuple[ReferenceLayout, ...] = ()

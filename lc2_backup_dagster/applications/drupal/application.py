@@ -80,8 +80,8 @@ class DrupalApplication:
         "caches: run `drush cache:rebuild` before the site is opened; caches, sessions and the log are empty, so "
         "everybody signs in again",
         "configuration: the restored database has the configuration of its moment; `drush config:import "
-        "--source=<restored configuration_export>` is for where the export shall win, and `drush config:status` shows "
-        "how they differ",
+        "--source=<restored configuration_export>` is for where the export shall win (a restore runs it when it is "
+        "asked to), and `drush config:status` shows how they differ",
         "search index required: the index is not part of the backup; with Search API run `drush search-api:clear` and "
         "`drush search-api:index`, with core's search `drush search:reindex`",
         "image styles, aggregated CSS and JavaScript, compiled templates are made again when they are first asked for",

@@ -142,10 +142,11 @@ def restore(
             done = _restore_all(context, repository, request, plan, changed, progress, body)
         except BackupError as error:
             # What it has written is there and stays. The next run finds it the same, and would tell nobody of it.
-            if changed is not None and changed.count:
-                told = [*_tell_cdn(context, changed, say)]
-                body |= _told_after(told)
-                error.attributes["cdn"] = told[0].text
+            if changed is not None and changed.count and context.restore.cdn is not None:
+                told = tell_cdn(context.restore.cdn, changed)
+                body |= _told_after([told])
+                say(told.text)
+                error.attributes["cdn"] = told.text
             raise
         body["result"] = "restored"
         follow_ups: list[FollowUp] = []
@@ -189,14 +190,8 @@ def _follow_ups(
     """Do what follows, and yield each when it is done. What visitors see comes last, after what makes it."""
     if request.import_configuration and configuration and plan.configuration:
         yield import_configuration(context, plan.configuration, configuration.directory, say=say)
-    yield from _tell_cdn(context, changed, say)
-
-
-def _tell_cdn(context: SiteContext, changed: RowSorter | None, say: Say) -> Iterator[FollowUp]:
     if changed is not None and context.restore.cdn is not None:
-        done = tell_cdn(context.restore.cdn, changed)
-        say(done.text)
-        yield done
+        yield tell_cdn(context.restore.cdn, changed)
 
 
 def _told_after(follow_ups: Sequence[FollowUp]) -> dict[str, Any]:

@@ -11,7 +11,13 @@ from lc2_backup_dagster.applications.cdn.http import HttpInvalidation
 from lc2_backup_dagster.applications.http.patience import Patience
 from lc2_backup_dagster.demo.servers.bloomreach_faults import answering, hang_up, redirect
 from lc2_backup_dagster.engines.files.restore.invalidation import Invalidation, PathRules, invalidate
-from lc2_backup_dagster.model.errors import ConfigurationError, ServiceUnavailable, ToolFailed, ToolMissing
+from lc2_backup_dagster.model.errors import (
+    ConfigurationError,
+    RequestRefused,
+    ServiceUnavailable,
+    ToolFailed,
+    ToolMissing,
+)
 
 
 @pytest.fixture
@@ -95,9 +101,22 @@ def test_a_cdn_that_is_away_is_told_after_a_while(server, purge, time):
 
 
 def test_many_failures_are_counted_and_some_kept(server, purge):
+    refused = iter(range(1000))
+
+    def call(paths):
+        if next(refused) % 5 < 4:  # one in five succeeds, so that it is worth to go on
+            raise RequestRefused("refused")
+
+    done = invalidate([str(number) for number in range(50)], call, PathRules(per_call=1))
+    assert (done.calls, done.failed_calls, len(done.failures), done.untold) == (50, 40, 20, 0)
+
+
+def test_a_cdn_that_is_gone_is_not_called_for_each_of_very_many_files(server, purge):
     server.fail(answering(400), "/cdn/", times=999)
-    done = invalidate([str(number) for number in range(50)], purge(), PathRules(per_call=1))
-    assert (done.failed_calls, len(done.failures)) == (50, 20)
+    done = invalidate((str(number) for number in range(100_000)), purge())
+    assert (done.paths, done.calls, done.failed_calls, done.untold) == (100_000, 5, 5, 99_500)
+    assert not done.succeeded
+    assert "5 of 5 calls failed, 99500 of 100000 paths were not sent any more" in done.text()
 
 
 def test_a_redirect_takes_no_secret_elsewhere(server, purge):

@@ -18,7 +18,7 @@ from lc2_backup_dagster.operations.browse.stored_exports import stored_export
 from lc2_backup_dagster.operations.capture.configuration import capture_configuration
 from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
 from lc2_backup_dagster.operations.restore.run import restore
-from lc2_backup_dagster.operations.site_context import ConfigurationAccess, ExportNeeds
+from lc2_backup_dagster.operations.site_context import ConfigurationAccess, ConfigurationImport, ExportNeeds
 from lc2_backup_dagster.repository.history import CommittedBackup
 from lc2_backup_dagster_tests.builders import TESTER
 from lc2_backup_dagster_tests.demo.drush.test_commands import Site
@@ -78,7 +78,12 @@ def test_a_day_of_drupals_configuration_is_kept_compared_and_imported_again(copy
     assert {("system.site.yml", "slogan"), ("system.performance.yml", "cache.page.max_age")} <= keys
 
     target = Path(tmp_path / "restored")
-    request = RestoreRequest(first.backup_id, RestoreScope.CONFIGURATION, configuration_directory=target)
-    restore(context, request, now=kept.clock.now(), initiator=TESTER)
-    assert drupal.drush("config:import", f"--source={target}", "--yes").code == 0
+    request = RestoreRequest(
+        first.backup_id, RestoreScope.CONFIGURATION, configuration_directory=target, import_configuration=True
+    )
+    told = ConfigurationImport((*command[:3], "config:import", "--source={directory}", "--yes"), 60, runner)
+    context = replace(context, restore=replace(context.restore, configuration_import=told))
+    done = restore(context, request, now=kept.clock.now(), initiator=TESTER, say=log.append)
+    assert done.failure is None
+    assert any("The configuration was imported successfully" in line for line in log)
     assert drupal.rows() == before

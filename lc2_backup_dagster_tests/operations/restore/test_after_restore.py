@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 
 from lc2_backup_dagster.clouds.prefixed import PrefixedStore
+from lc2_backup_dagster.engines.exports.ports import ExportFacts
 from lc2_backup_dagster.engines.files.restore.invalidation import PathRules
 from lc2_backup_dagster.engines.files.restore.writing import Conflict
 from lc2_backup_dagster.engines.hooks.local.runner import LocalRunner
 from lc2_backup_dagster.engines.hooks.redaction import Redaction
-from lc2_backup_dagster.model.errors import AfterRestoreFailed, PartMissing, RequestRefused, TargetNotEmpty
+from lc2_backup_dagster.model.errors import (
+    AfterRestoreFailed,
+    BackupPartial,
+    PartMissing,
+    RequestRefused,
+    TargetNotEmpty,
+)
+from lc2_backup_dagster.operations.restore.configuration import notes_of
 from lc2_backup_dagster.operations.restore.plan_restore import plan_restore
-from lc2_backup_dagster.operations.restore.request import RestoreRequest, RestoreScope
+from lc2_backup_dagster.operations.restore.request import ConfigurationPlan, RestoreRequest, RestoreScope
 from lc2_backup_dagster.operations.restore.run import Restored, restore
 from lc2_backup_dagster.operations.site_context import CdnAccess, ConfigurationImport, SiteContext
 from lc2_backup_dagster.repository.record import RecordType
@@ -200,9 +208,9 @@ class TestCdn:
 class Importing:
     """A site whose configuration is imported by a command, which writes down what it was given."""
 
-    def __init__(self, configured: Configured, folder: Path) -> None:
-        self.configured, self.folder = configured, folder
-        self.backup_id = configured.capture().backup.backup_id
+    def __init__(self, configured: Configured, folder: Path, backup_id: str | None = None) -> None:
+        self.configured = configured
+        self.backup_id = backup_id or configured.capture().backup.backup_id
         self.target = folder / "restored here"
         self.script = "import os, sys, pathlib; print('imports', sys.argv[1], sorted(os.listdir(sys.argv[1])))"
 
@@ -289,7 +297,31 @@ class TestImport:
             importing.restore(globs=("system.*",))
         assert not importing.target.exists()
 
+    def test_a_partial_export_is_not_imported(self, site: FilesSite, tmp_path):
+        configured = Configured(site)
+        configured.facts = ExportFacts(unexported=(("node.type.page", "it could not be read"),))
+        with pytest.raises(BackupPartial):
+            configured.capture()
+        importing = Importing(configured, tmp_path, site.repository.backups()[-1].backup_id)
+        with pytest.raises(TargetNotEmpty, match="is partial, and an import would take the others for deleted"):
+            importing.restore()
+        assert not importing.target.exists()
+
+    def test_without_a_directory_a_full_restore_cannot_import(self, importing: Importing):
+        asked = RestoreRequest(importing.backup_id, RestoreScope.FULL, import_configuration=True)
+        plan = plan_restore(importing.context(), asked, now=importing.configured.site.clock.now())
+        assert any("no configuration is restored" in each for each in plan.blockers)
+
     def test_it_is_a_blocker_where_no_configuration_is_restored(self, importing: Importing, files: Files):
         asked = files.request("elsewhere", import_configuration=True)
         plan = plan_restore(importing.context(), asked, now=files.site.clock.now())
         assert any("no configuration is restored" in each for each in plan.blockers)
+
+
+def test_an_import_without_the_secrets_of_the_documents_is_told_beforehand():
+    plan = ConfigurationPlan("b", "/restored", 3, 10, secrets_left_out=2, import_command="drush")
+    [note] = notes_of(plan, RestoreScope.CONFIGURATION)
+    assert "2 secrets are not part of the backup" in note
+    assert note.endswith("and the import brings the documents in without them")
+    [note] = notes_of(replace(plan, import_command=None), RestoreScope.CONFIGURATION)
+    assert "import" not in note

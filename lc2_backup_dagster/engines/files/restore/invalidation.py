@@ -14,6 +14,8 @@ from lc2_backup_dagster.model.errors import BackupError
 
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _FAILURES_KEPT = 20
+# A CDN that is away costs minutes with each call; of a million files that would be weeks.
+_FAILURES_IN_A_ROW = 5
 
 
 class InvalidationCall(Protocol):
@@ -59,12 +61,14 @@ class Invalidation:
         calls: how often the CDN was called.
         failures: what went wrong, at most twenty; empty where all went well.
         failed_calls: how many calls failed.
+        untold: paths that were not sent any more, because too many calls had failed in a row.
     """
 
     paths: int
     calls: int
     failures: tuple[str, ...]
     failed_calls: int
+    untold: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -75,13 +79,15 @@ class Invalidation:
         """Return one line for a log or a note."""
         if self.succeeded:
             return f"CDN: {self.paths} paths invalidated in {self.calls} calls"
+        untold = f", {self.untold} of {self.paths} paths were not sent any more" if self.untold else ""
         return (
-            f"CDN: {self.failed_calls} of {self.calls} calls failed, it may serve old files: {'; '.join(self.failures)}"
+            f"CDN: {self.failed_calls} of {self.calls} calls failed{untold}, it may serve old files: "
+            f"{'; '.join(self.failures)}"
         )
 
 
 def invalidate(keys: Iterable[str], call: InvalidationCall, rules: PathRules | None = None) -> Invalidation:
-    """Tell the CDN of every restored key. A call that fails does not stop the next one.
+    """Tell the CDN of every restored key. A call that fails does not stop the next one; five in a row do.
 
     Args:
         keys: of the restored files, below the prefix of their source; read once, never held all at once.
@@ -89,18 +95,23 @@ def invalidate(keys: Iterable[str], call: InvalidationCall, rules: PathRules | N
         rules: how keys become paths.
     """
     rules = rules or PathRules()
-    total = calls = failed = 0
+    total = calls = failed = in_a_row = untold = 0
     failures: list[str] = []
     for paths, count in _batches(iter(keys), rules):
         total += count
+        if in_a_row >= _FAILURES_IN_A_ROW:
+            untold += count
+            continue
         calls += 1
         try:
             call(paths)
+            in_a_row = 0
         except BackupError as error:
             failed += 1
+            in_a_row += 1
             if len(failures) < _FAILURES_KEPT:
                 failures.append(error.message)
-    return Invalidation(total, calls, tuple(failures), failed)
+    return Invalidation(total, calls, tuple(failures), failed, untold)
 
 
 def _batches(keys: Iterator[str], rules: PathRules) -> Iterator[tuple[list[str], int]]:
