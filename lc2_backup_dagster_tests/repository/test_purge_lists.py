@@ -3,7 +3,7 @@
 import pytest
 
 from lc2_backup_dagster.clouds.local.key_file import KeyFile
-from lc2_backup_dagster.model.errors import LogCorrupt, PartCorrupt
+from lc2_backup_dagster.model.errors import ConfigurationError, LogCorrupt, PartCorrupt
 from lc2_backup_dagster.model.site import Component, SiteId
 from lc2_backup_dagster.repository.purge_lists import PurgeList
 from lc2_backup_dagster.repository.record import RecordType
@@ -65,8 +65,10 @@ def test_what_has_finished_is_known(repository):
 
 
 @pytest.mark.parametrize("contents", [{}, {"key_id": None, "parts": [[1]], "count": 1}, [], {"parts": 3}])
-def test_a_record_that_names_a_list_in_another_way_makes_the_log_corrupt(repository, contents):
+def test_a_record_that_names_a_list_in_another_way_is_not_written(repository, contents):
     backup = a_backup(repository)
     body = {"backup_ids": [backup.backup_id], "purge_id": "p1", "contents": contents}
-    with pytest.raises(LogCorrupt):
+    with pytest.raises(ConfigurationError, match="contradicts the log") as refused:
         repository.tell(RecordType.PURGE, initiator=TESTER, body=body)
+    assert isinstance(refused.value.__cause__, LogCorrupt)  # which is what a reader says of one that was
+    assert [each.backup_id for each in repository.backups()] == [backup.backup_id]

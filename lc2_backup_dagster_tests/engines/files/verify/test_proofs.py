@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lc2_backup_dagster.engines.files.manifest.entry import Copied
-from lc2_backup_dagster.engines.files.manifest.lines import lines_not_in
+from lc2_backup_dagster.engines.files.manifest.sharing import lines_not_in
 from lc2_backup_dagster.engines.files.verify.proof_sets import open_proofs
 from lc2_backup_dagster.engines.files.verify.proofs import (
     KnownHash,
@@ -144,7 +144,9 @@ def test_lines_that_another_manifest_has_are_left_out(one: dict[str, int], two: 
     def lines(of: dict[str, int]) -> list[bytes]:
         return [f'{{"k":"{key}","s":{of[key]}}}'.encode() for key in sorted(of)]
 
-    assert list(lines_not_in(lines(one), lines(two))) == [each for each in lines(one) if each not in lines(two)]
+    assert list(lines_not_in(lines(one), lines(two), name="one")) == [
+        each for each in lines(one) if each not in lines(two)
+    ]
 
 
 def test_the_lines_are_those_of_the_specification() -> None:

@@ -233,7 +233,7 @@ def test_without_room_in_scratch_one_job_streams_and_says_why(postgres, stored, 
 @pytest.mark.parametrize("which", ["leader", "worker"])
 def test_a_killed_pg_dump_is_a_failure_and_leaves_nothing(which, postgres, make_database, tmp_path, scratch):
     # Large enough that nobody misses pg_dump while it works.
-    rows = "SELECT i, repeat(md5(i::text), 6) FROM generate_series(1, 200000) i"
+    rows = "SELECT i, repeat(md5(i::text), 6) FROM generate_series(1, 400000) i"
     database = make_database(postgres, f"CREATE TABLE one AS {rows}", f"CREATE TABLE other AS {rows}")
 
     def kill():
