@@ -120,7 +120,7 @@ def _reason(members: PointMembers) -> str:
         return f"partial: what was captured of the window, which has no {lacking}"
     beside = " and configuration" if members.configuration else ""
     if members.dump and members.configuration and members.configuration.sequence < members.dump.sequence:
-        beside += " (exported before the dump; no export after it succeeded)"
+        beside += " (exported before the dump was rebuilt)"
     if members.files is None:
         return f"database dump{beside} of one window"
     if as_of := members.files.summary.get("as_of"):

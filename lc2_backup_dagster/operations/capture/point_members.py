@@ -21,7 +21,7 @@ class PointMembers:
     Attributes:
         dump: of the database; its snapshot is the point's moment.
         files: listed after the dump's snapshot, or as of a moment that is not before it.
-        configuration: exported nearest to the dump.
+        configuration: exported after the dump; of a day whose dump was rebuilt later the last one of that day.
         missing: what the point should hold and does not, and why. Not empty makes it partial.
     """
 
@@ -63,7 +63,7 @@ def choose_members(
         files = min(inside, key=_complete_and_new, default=None)
     configuration = None
     if Component.CONFIGURATION in context.bound:
-        configuration = _nearest(_inside(repository, Component.CONFIGURATION, window), dump)
+        configuration = _fitting_export(repository, _inside(repository, Component.CONFIGURATION, window), dump)
     found = {
         Component.DATABASE_DUMP: dump,
         Component.FILES: files,
@@ -89,7 +89,7 @@ def _in_order(context: SiteContext, missing: Mapping[Component, str], words: Seq
 
 def _why(context: SiteContext, component: Component, dump: CommittedBackup | None) -> str:
     word = _word(context, component)
-    return f"{word} captured after the dump" if component is Component.FILES and dump is not None else word
+    return word if dump is None or component is Component.DATABASE_DUMP else f"{word} captured after the dump"
 
 
 def _word(context: SiteContext, component: Component) -> str:
@@ -127,16 +127,19 @@ def _complete_and_new(backup: CommittedBackup) -> tuple[bool, int]:
     return bool(backup.summary.get("partial")), -backup.sequence
 
 
-def _nearest(exports: Sequence[CommittedBackup], dump: CommittedBackup | None) -> CommittedBackup | None:
-    """Return the first complete export after the dump, else the last before it; a partial one where there is no other.
+def _fitting_export(
+    repository: SiteRepository, exports: Sequence[CommittedBackup], dump: CommittedBackup | None
+) -> CommittedBackup | None:
+    """Return the first complete export after the dump; a partial one where there is no other.
 
-    An export says when it was made; between it and the dump the configuration may have changed.
+    One from before the dump does not fit: the configuration may have changed since, and an export that failed would
+    hide behind an old one. Of a day whose dump was rebuilt later it does: all its exports were made before that.
     """
     if dump is None:
         return min(exports, key=_complete_and_new, default=None)
-    after = [each for each in exports if each.sequence > dump.sequence]
-    before = [each for each in reversed(exports) if each.sequence < dump.sequence]
-    candidates = [*after, *before]
+    candidates = [each for each in exports if each.sequence > dump.sequence]
+    if not candidates and _rebuilt(repository, dump):
+        candidates = list(reversed(exports))
     return next((each for each in candidates if not each.summary.get("partial")), candidates[0] if candidates else None)
 
 

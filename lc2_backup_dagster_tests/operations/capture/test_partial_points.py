@@ -31,10 +31,13 @@ def site(tmp_path) -> FilesSite:
     return site
 
 
-def member(site: FilesSite, component: Component, hour: int, **summary) -> str:
+def member(site: FilesSite, component: Component, hour: int, details: dict | None = None, **summary) -> str:
     moment = datetime(2026, 2, 3, hour, tzinfo=UTC)
     draft = a_draft(
-        moment=Moment(moment, moment), window=DAY.key, summary={"objects": 0, **summary}, details=_DETAILS[component]
+        moment=Moment(moment, moment),
+        window=DAY.key,
+        summary={"objects": 0, **summary},
+        details=details or _DETAILS[component],
     )
     repository = site.open_repository(True)
     with repository.begin(component, window=DAY.key, initiator=TESTER) as attempt:
@@ -82,7 +85,8 @@ def test_what_there_is_of_a_day_is_kept_and_labelled(site: FilesSite, absent: Co
 
     member(site, absent, 4)
     if absent is DUMP:
-        member(site, FILES, 5)  # those that were captured before it do not fit it
+        member(site, FILES, 5)  # what was captured before it does not fit it
+        member(site, CONFIGURATION, 6)
     complete = bind(site)
     assert complete.backup.summary["partial"] is False
 
@@ -100,20 +104,42 @@ def test_of_nothing_at_all_no_point_is_made(site: FilesSite):
         bind(site)
 
 
-def test_the_first_export_after_the_dump_is_taken_else_the_last_before_it(site: FilesSite):
-    early, before = member(site, CONFIGURATION, 1), member(site, CONFIGURATION, 2)
-    member(site, DUMP, 3)
-    member(site, FILES, 4)
-    chosen = choose_members(site.context, site.repository, DAY).configuration
-    assert chosen is not None and chosen.backup_id == before
-    assert "exported before the dump" in bind(site).manifest.strategy.reason
-    member(site, CONFIGURATION, 5, partial=True)
-    after = member(site, CONFIGURATION, 6)
-    member(site, CONFIGURATION, 7)
+def test_an_export_from_before_the_dump_does_not_stand_in_for_one_that_failed(site: FilesSite):
+    member(site, CONFIGURATION, 1)
+    ids = [member(site, DUMP, 2), member(site, FILES, 3)]
+    with pytest.raises(
+        ComponentMissing, match=r"has no configuration captured after the dump.*materialize configuration"
+    ):
+        bind(site, allow_partial=False)
+    point, message = partial_point(site)
+    assert point.summary["member_ids"] == ids
+    assert "no configuration captured after the dump" in message
+
+
+def test_the_first_complete_export_after_the_dump_is_taken(site: FilesSite):
+    member(site, DUMP, 1)
+    member(site, FILES, 2)
+    member(site, CONFIGURATION, 3, partial=True)
+    after = member(site, CONFIGURATION, 4)
+    member(site, CONFIGURATION, 5)
     chosen = choose_members(site.context, site.repository, DAY).configuration
     assert chosen is not None and chosen.backup_id == after
-    assert "before the dump" not in bind(site).manifest.strategy.reason
-    assert early != before
+
+
+def test_of_a_day_whose_dump_was_rebuilt_the_last_export_of_that_day_is_taken(site: FilesSite):
+    member(site, CONFIGURATION, 1)
+    last = member(site, CONFIGURATION, 2)
+    member(site, FILES, 23, as_of="2026-02-03T23:59:59.000000Z")
+    member(
+        site,
+        DUMP,
+        22,
+        details={"rebuilt_from": "a base", **_DETAILS[DUMP]},
+        restorable_until="2026-02-03T22:00:00.000000Z",
+    )
+    members = choose_members(site.context, site.repository, DAY)
+    assert members.configuration is not None and members.configuration.backup_id == last
+    assert "exported before the dump was rebuilt" in bind(site, allow_partial=False).manifest.strategy.reason
 
 
 def test_a_full_restore_of_a_partial_point_is_refused_and_its_parts_are_offered(site: FilesSite):
