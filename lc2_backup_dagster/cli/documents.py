@@ -7,7 +7,7 @@ import click
 
 from lc2_backup_dagster.cli.printed import key_text, number_of, printed_lines, tell_if_partial
 from lc2_backup_dagster.cli.session import Session, size_text
-from lc2_backup_dagster.engines.exports.comparing import ChangeCounts, ChangeKind
+from lc2_backup_dagster.engines.exports.comparing import ChangeCounts
 from lc2_backup_dagster.engines.exports.document_changes import DocumentChanges
 from lc2_backup_dagster.operations.browse.stored_exports import (
     changes_between,
@@ -35,11 +35,11 @@ def diff_documents(session: Session, site: str, first: str, second: str, *, belo
     tell_if_partial(session, old, new)
     with printed_lines() as out:
         if only_totals:
-            counts = changes_between(repository, old, new).counts
+            counts = changes_between(repository, old, new, prefix=below).counts
         else:
             counts = ChangeCounts()
             for each in compare_exports(repository, old, new, prefix=below):
-                _count(counts, each)
+                counts.count(each.kind)
                 if session.as_json:
                     out.json({"type": str(each.kind), **_fields(each)})
                 else:
@@ -50,16 +50,6 @@ def diff_documents(session: Session, site: str, first: str, second: str, *, belo
         else:
             told = f"{counts.added} added, {counts.removed} removed, {counts.changed} changed"
             out.text(told if counts.total else "no document differs")
-
-
-def _count(counts: ChangeCounts, each: DocumentChanges) -> None:
-    match each.kind:
-        case ChangeKind.ADDED:
-            counts.added += 1
-        case ChangeKind.REMOVED:
-            counts.removed += 1
-        case ChangeKind.CHANGED:
-            counts.changed += 1
 
 
 def _fields(each: DocumentChanges) -> dict[str, object]:

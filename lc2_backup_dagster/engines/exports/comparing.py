@@ -40,9 +40,9 @@ class ChangeCounts:
     removed: int = 0
     changed: int = 0
 
-    def count(self, change: ExportChange) -> None:
+    def count(self, kind: ChangeKind) -> None:
         """Count one more."""
-        match change.kind:
+        match kind:
             case ChangeKind.ADDED:
                 self.added += 1
             case ChangeKind.REMOVED:

@@ -44,15 +44,25 @@ class ExportChanges:
     first: list[ExportChange] = field(default_factory=list[ExportChange])
 
 
-def changes_between(repository: SiteRepository, old: CommittedBackup, new: CommittedBackup) -> ExportChanges:
+def changes_between(
+    repository: SiteRepository, old: CommittedBackup, new: CommittedBackup, *, prefix: str = ""
+) -> ExportChanges:
     """Return which documents differ, from the two indexes alone.
+
+    Args:
+        repository: the site's.
+        old: the older export.
+        new: the newer one.
+        prefix: only documents whose path begins with this text.
 
     Raises:
         BackupError: one of them cannot be read.
     """
     changes = ExportChanges(old.backup_id)
     for change in stored_export(repository, new).changes_since(stored_export(repository, old)):
-        changes.counts.count(change)
+        if not change.path.startswith(prefix):
+            continue
+        changes.counts.count(change.kind)
         if len(changes.first) < _SAMPLE:
             changes.first.append(change)
     return changes

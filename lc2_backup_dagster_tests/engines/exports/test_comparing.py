@@ -29,7 +29,7 @@ def test_added_removed_and_changed_documents_are_told_in_order():
     assert changes[2].old is None
     counts = ChangeCounts()
     for change in changes:
-        counts.count(change)
+        counts.count(change.kind)
     assert (counts.added, counts.removed, counts.changed, counts.total) == (2, 1, 1, 4)
 
 

@@ -278,3 +278,16 @@ class TestRestore:
             initiator=TESTER,
         ).plan
         assert any(r"restore.configuration.directory" in each for each in plan.blockers)
+
+
+def test_changes_are_counted_below_a_prefix_only(configured: Configured):
+    first = configured.capture()
+    configured.documents = {**DOCUMENTS, "system.site.yml": b"name: Outlet\n", "views.view.a.yml": b"id: a\n"}
+    second = configured.capture()
+    repository = configured.site.repository
+    found = changes_between(repository, first.backup, second.backup, prefix="views.")
+    assert (found.counts.added, found.counts.changed, [each.path for each in found.first]) == (
+        1,
+        0,
+        ["views.view.a.yml"],
+    )
