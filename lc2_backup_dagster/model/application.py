@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from lc2_backup_dagster.model.site import Component
+
 
 @dataclass(frozen=True, slots=True)
 class FileReference:
@@ -51,6 +53,12 @@ class CleanDocument:
 
     content: bytes | None
     left_out: tuple[str, ...] = ()
+
+
+def component_word(application: "Application", component: Component) -> str:
+    """Return what an application calls a component: files and configuration go by its own words."""
+    words = {Component.FILES: application.files_word, Component.CONFIGURATION: application.configuration_word}
+    return words.get(component, str(component))
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from lc2_backup_dagster.model.application import Application
+from lc2_backup_dagster.model.application import Application, component_word
 from lc2_backup_dagster.model.site import Component, SiteId
 
 RESTORE = "restore"
@@ -14,8 +14,7 @@ DAILY = "daily"
 
 def asset_key(site: SiteId, application: Application, component: Component) -> dg.AssetKey:
     """Return ``<project>/<application>/<component>``; files and configuration go by the application's own words."""
-    words = {Component.FILES: application.files_word, Component.CONFIGURATION: application.configuration_word}
-    return dg.AssetKey([site.project, site.application, words.get(component, str(component))])
+    return dg.AssetKey([site.project, site.application, component_word(application, component)])
 
 
 def restore_key(site: SiteId) -> dg.AssetKey:

@@ -99,7 +99,8 @@ def skipped(
         meant: the assets that it was for.
     """
     done = set(_keys(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION))
-    tried = {site.key(each) for each in site.components if _was_tried(instance, run_id, site.key(each))}
+    failed = _failed_steps(instance, run_id)
+    tried = {key for key in map(site.key, site.components) if any(_is_step_of(key, name) for name in failed)}
     own = [each for each in site.components if site.key(each) in meant]
     left = [each for each in own if site.key(each) not in done | tried]
     return tuple(left) if Component.RECOVERY_POINT in left and len(left) < len(own) else ()
@@ -112,9 +113,12 @@ def _keys(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) 
             yield event.asset_key
 
 
-def _was_tried(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> bool:
-    step = "__".join(key.path)
+def _failed_steps(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    names = [record.event_log_entry.step_key or "" for record in failures]
+    return [record.event_log_entry.step_key or "" for record in failures]
+
+
+def _is_step_of(key: dg.AssetKey, name: str) -> bool:
+    step = "__".join(key.path)
     # A sharded capture has steps below its own name.
-    return any(name == step or name.startswith((f"{step}.", f"{step}__")) for name in names)
+    return name == step or name.startswith((f"{step}.", f"{step}__"))

@@ -87,7 +87,7 @@ def _export(
 ) -> CapturedExport:
     waiting = scratch / "documents"
     waiting.mkdir(mode=0o700)
-    before = frame.earlier[-1] if frame.earlier else None
+    before = frame.newest
     needs = ExportNeeds(
         artifacts=scratch / "artifacts",
         scratch=waiting,
@@ -114,7 +114,7 @@ def _export(
 def _draft(
     captured: CapturedExport, access: ConfigurationAccess, frame: CaptureFrame, hooks: Sequence[HookOutcome]
 ) -> ManifestDraft:
-    before = frame.earlier[-1] if frame.earlier else None
+    before = frame.newest
     return ManifestDraft(
         kind=BackupKind.FULL,
         moment=captured.moment,
@@ -139,13 +139,9 @@ def _draft(
             "unexported": len(captured.unexported),
             "partial": captured.partial,
             # Two days are compared by their contents alone: equal exports have equal hashes.
-            "same_as": before.backup_id if before and _same(before.summary, captured) else None,
+            "same_as": before.backup_id if before and before.summary.get("export_sha256") == captured.sha256 else None,
         },
     )
-
-
-def _same(summary: dict[str, object], captured: CapturedExport) -> bool:
-    return summary.get("export_sha256") == captured.sha256
 
 
 def _require_complete(done: Captured, captured: CapturedExport, *, what: str) -> Captured:

@@ -62,6 +62,11 @@ class CaptureFrame:
         earlier = tuple(repository.backups(component))
         return cls(f"{repository.site}/{component}", window, repository, earlier, first_byte)
 
+    @property
+    def newest(self) -> CommittedBackup | None:
+        """The last committed backup of the component before this one, or None."""
+        return self.earlier[-1] if self.earlier else None
+
     def writer(self, attempt: Attempt) -> WriteStream:
         """Return what an engine writes its streams with."""
         return lambda name, source: attempt.write_stream(name, source, on_part=self.first_byte.stored)

@@ -17,12 +17,13 @@ from lc2_backup_dagster.engines.files.capture.transfer import Limits
 from lc2_backup_dagster.engines.files.keeping.keep import RowsOfDump, keep_for_rows
 from lc2_backup_dagster.engines.files.keeping.kept import KeptFiles, read_kept, write_kept
 from lc2_backup_dagster.engines.files.manifest.entry_lines import EntryLine, entry_lines
-from lc2_backup_dagster.model.clock import from_text
+from lc2_backup_dagster.model.clock import from_text, to_text
 from lc2_backup_dagster.model.errors import IntegrityError
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window
 from lc2_backup_dagster.operations.browse.stored_files import keeps_for, kept_lines, stored_lines
 from lc2_backup_dagster.operations.capture.files_plan import FilesPlan
+from lc2_backup_dagster.operations.capture.point_members import newest_not_after
 from lc2_backup_dagster.operations.capture.row_references import has_references, row_references
 from lc2_backup_dagster.operations.site_context import SiteContext
 from lc2_backup_dagster.repository.attempt import Attempt
@@ -143,10 +144,7 @@ def _dump(
     """Return the dump that ``point_members`` will choose for files of a window, as far as it is there already."""
     dumps = [each for each in repository.backups(Component.DATABASE_DUMP) if each.sequence < begun_sequence]
     if as_of is not None:
-        fitting = [
-            each for each in dumps if each.window == window.key and from_text(each.summary["restorable_until"]) <= as_of
-        ]
-        return max(fitting, key=lambda each: (each.summary["restorable_until"], each.sequence), default=None)
+        return newest_not_after(dumps, to_text(as_of), window=window.key)
     # Not one that was rebuilt of a past day: no files listed now are of that day.
     if (dump := _newest_made_then(repository, dumps, window)) is not None:
         return dump

@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lc2_backup_dagster.model.application import component_word
 from lc2_backup_dagster.model.errors import ComponentMissing
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.model.window import Window
@@ -72,7 +73,7 @@ def choose_members(
     missing = {each: _why(context, each, dump) for each in context.bound if found[each] is None}
     members = PointMembers(dump, files, configuration, missing)
     if missing and not (allow_partial and any(True for _ in members)):
-        words = [_word(context, each) for each in missing]
+        words = [component_word(context.application, each) for each in missing]
         raise ComponentMissing(
             f"window {window.key} of {context.site} has no {' and no '.join(missing.values())}",
             hint=f"materialize {' and then '.join(_in_order(context, missing, words))} of this window",
@@ -88,14 +89,8 @@ def _in_order(context: SiteContext, missing: Mapping[Component, str], words: Seq
 
 
 def _why(context: SiteContext, component: Component, dump: CommittedBackup | None) -> str:
-    word = _word(context, component)
+    word = component_word(context.application, component)
     return word if dump is None or component is Component.DATABASE_DUMP else f"{word} captured after the dump"
-
-
-def _word(context: SiteContext, component: Component) -> str:
-    application = context.application
-    words = {Component.FILES: application.files_word, Component.CONFIGURATION: application.configuration_word}
-    return words.get(component, str(component))
 
 
 def _dump_and_files(
@@ -153,7 +148,12 @@ def _fitting_dump(
         return next(
             (each for each in reversed(dumps) if _begun_after(files, each) and not _rebuilt(repository, each)), None
         )
-    fitting = [each for each in dumps if each.window == files.window and each.summary["restorable_until"] <= as_of]
+    return newest_not_after(dumps, as_of, window=files.window)
+
+
+def newest_not_after(dumps: Sequence[CommittedBackup], as_of: str, *, window: str | None) -> CommittedBackup | None:
+    """Return the newest dump of a window whose moment is not after one, or None: files as of that moment fit it."""
+    fitting = [each for each in dumps if each.window == window and each.summary["restorable_until"] <= as_of]
     return max(fitting, key=lambda each: (each.summary["restorable_until"], each.sequence), default=None)
 
 

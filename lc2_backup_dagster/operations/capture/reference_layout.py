@@ -1,9 +1,10 @@
 """In which of several ways an application's rows name its files: the files that are there tell."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lc2_backup_dagster.engines.postgres.servers.server import Server
-from lc2_backup_dagster.model.application import Application, ReferenceLayout
+from lc2_backup_dagster.model.application import Application
 from lc2_backup_dagster.model.errors import BackupError, ObjectNotFound
 from lc2_backup_dagster.model.site import Component
 from lc2_backup_dagster.operations.site_context import FilesAccess, SiteContext
@@ -39,7 +40,12 @@ def reference_query(context: SiteContext, server: Server) -> ReferenceQuery:
     if not layouts or context.library is None:
         return ReferenceQuery(context.application.file_reference_sql)
     try:
-        found = {each.name: _found(each, server, context.library) for each in layouts}
+        with server.connect() as connection:
+            samples = {
+                each.name: [str(key) for (key,) in connection.execute(each.sample_sql.encode()).fetchall()]
+                for each in layouts
+            }
+        found = {name: _found(keys, context.library) for name, keys in samples.items()}
     except BackupError as error:
         return _as_before(context, f"the files cannot be asked: {error.message}")
     best = max(layouts, key=lambda each: found[each.name])
@@ -55,9 +61,7 @@ def query_of(application: Application, layout: str | None) -> str | None:
     return next(named, application.file_reference_sql)
 
 
-def _found(layout: ReferenceLayout, server: Server, files: FilesAccess) -> int:
-    with server.connect() as connection:
-        keys = [str(key) for (key,) in connection.execute(layout.sample_sql.encode()).fetchall()]
+def _found(keys: Iterable[str], files: FilesAccess) -> int:
     return sum(_is_there(key, files) for key in keys if files.is_selected(key))
 
 
